@@ -14,9 +14,10 @@ import importlib.util
 import io
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Unpack
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +33,7 @@ from lookalike.evaluation.edits import apply
 from lookalike.evaluation.measurement import STANDARD_EDITS, Confidence, QueryResult, ScoredHit, confidence
 from lookalike.evaluation.summary import summarise
 from lookalike.imaging import prepare
+from lookalike.results import SearchOptions
 from lookalike.types import Answer
 
 HITS = 20
@@ -178,14 +180,24 @@ def sift(gallery: lookalike.Gallery) -> Rank:
     return rank
 
 
-def lookalike_itself(gallery: lookalike.Gallery, of: Confidence, *, verify: bool) -> Rank:
-    """All pipelines of the gallery."""
+class Lookalike:
+    """All pipelines of the gallery; without a budget, so that no result depends on the load of the machine."""
 
-    def rank(data: bytes) -> list[tuple[str, float]]:
-        answer: Answer = gallery.search(data, k=HITS, verify=verify)
-        return [(hit.key, of(hit)) for hit in answer.hits]
+    def __init__(self, gallery: lookalike.Gallery, of: Confidence, **options: Unpack[SearchOptions]) -> None:
+        self._gallery, self._of = gallery, of
+        self._options: SearchOptions = {"k": HITS, "verify_ms": 600_000.0, **options}
 
-    return rank
+    def __call__(self, data: bytes) -> list[tuple[str, float]]:
+        return self._ranked(self._gallery.search(data, **self._options))
+
+    def without(self, data: bytes, keys: Collection[str]) -> list[tuple[str, float]]:
+        """The same in a gallery without these images: what is verified depends on what was found before."""
+        [(_, answer)] = self._gallery.search_without([(data, keys)], **self._options)
+        assert isinstance(answer, Answer)
+        return self._ranked(answer)
+
+    def _ranked(self, answer: Answer) -> list[tuple[str, float]]:
+        return [(hit.key, self._of(hit)) for hit in answer.hits]
 
 
 def tools(
@@ -194,8 +206,7 @@ def tools(
     """What is installed, by name; each is set up when it is called."""
     of = confidence(gallery.pipeline_calibrations())
     found: dict[str, Callable[[], Rank]] = {
-        "lookalike": lambda: lookalike_itself(gallery, of, verify=True),
-        "lookalike, by distance": lambda: lookalike_itself(gallery, of, verify=False),
+        "lookalike by distance": lambda: Lookalike(gallery, of, verify=False),
     }
     if is_installed("imagehash"):
         found["imagehash phash"] = lambda: by_features(everything, imagehash_of, bits=True)
@@ -212,21 +223,31 @@ def tools(
         found["SSCD"] = lambda: by_features(everything, sscd(), bits=False)
     else:
         print("skipped: SSCD (its licence is not free; --sscd prints and accepts it)", flush=True)
+    found["lookalike"] = lambda: Lookalike(gallery, of)
+    found["lookalike with windows"] = lambda: Lookalike(gallery, of, deep=True)
     return found
 
 
 def evaluate(name: str, rank: Rank, copies: Sequence[Copy], group: dict[str, str]) -> None:
     """Search for all copies, print the figures of a tool, and keep a row."""
-    results = []
-    started = time.perf_counter()
+    results: list[QueryResult] = []
+    seconds = 0.0
+    of_group: dict[str, set[str]] = {}
+    for key, name_of_group in group.items():
+        of_group.setdefault(name_of_group, set()).add(key)
     for copy in copies:
+        started = time.perf_counter()
+        ranked = rank(copy.data)
+        seconds += time.perf_counter() - started
         hits = tuple(
-            ScoredHit(key, None, "similar", 0.0, name, score, group[key] == copy.photo.group)
-            for key, score in rank(copy.data)
+            ScoredHit(key, None, "similar", 0.0, name, score, group[key] == copy.photo.group) for key, score in ranked
         )
         others = tuple(hit for hit in hits if not hit.right)
+        if isinstance(rank, Lookalike):
+            missing = rank.without(copy.data, of_group[copy.photo.group])
+            others = tuple(ScoredHit(key, None, "similar", 0.0, name, score, False) for key, score in missing)
         results.append(QueryResult(name, copy.edit, copy.photo.key, "random", hits, others))
-    milliseconds = (time.perf_counter() - started) * 1000 / len(copies)
+    milliseconds = seconds * 1000 / len(copies)
     summary = summarise(results, search=name)
     figures = {
         "recall@1": summary.recall[1].value,

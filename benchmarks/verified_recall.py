@@ -1,20 +1,22 @@
-"""Recall after verification, with and without windows of the query, through a whole gallery of photos.
+"""Recall after verification, with windows of the query, through a whole gallery of photos.
 
-    python -m benchmarks.verified_recall WORK [--queries 30] [--edits collage,pasted_25] [--searches NAMES] [--summary]
+    python -m benchmarks.verified_recall WORK [--queries 30] [--negatives 4] [--edits NAMES] [--summary]
 
 The gallery has the photos of the test split (`benchmarks.fit_vgg16_copy`) and the default pipelines. Photos at random,
 of kinds whose groups tell every relation, are edited as `lookalike evaluate` does, pasted into images of the package,
-and searched for with their originals in the answers and without them. What was measured is kept in WORK, image by
-image: an interrupted run goes on there. No budget cuts verification short, so that results do not depend on the load.
+and searched for (`deep`); so many copies of each, at random, also without their originals, which takes ten times as
+long as a search that finds one. What was measured is kept in WORK, image by image: an interrupted run goes on there. No
+budget cuts verification short, so that results do not depend on the load of the machine.
 """
 
 import argparse
 import json
 import random
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 
 import lookalike
@@ -22,25 +24,43 @@ from benchmarks.fit_vgg16_copy import in_training_split
 from benchmarks.machine import describe
 from benchmarks.photos import Photo, photos
 from lookalike.evaluation.edits import EDITS
-from lookalike.evaluation.measurement import (
-    STANDARD_EDITS,
-    QueryResult,
-    ScoredHit,
-    Search,
-    confidence,
-    searches,
+from lookalike.evaluation.measurement import EVALUATED_HITS, STANDARD_EDITS, Confidence, confidence
+from lookalike.evaluation.metrics import (
+    NO_ANSWER,
+    Floats,
+    bootstrap,
+    micro_average_precision,
+    recall_at_false_rate,
+    recall_at_k,
 )
-from lookalike.evaluation.runner import Original, Runner, outside_images
-from lookalike.evaluation.summary import Summary, summarise
+from lookalike.evaluation.runner import edited_copies, outside_images
+from lookalike.results import SearchOptions
 from lookalike.samples import sample_paths
-from lookalike.types import Item
+from lookalike.types import Answer, Item
 
 TRUSTED = ("original", "distractor", "class")
 """Kinds of photos whose groups tell every relation."""
 PASTES = ("pasted_50", "pasted_25", "collage")
 HOSTS = 12
 """Images of the package that copies are pasted into."""
-UNLIMITED_MS = 600_000.0
+OPTIONS: SearchOptions = {"k": 2 * EVALUATED_HITS, "deep": True, "verify_ms": 600_000.0}
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One copy: rank of the original (None: not among the first ten), its confidence, whether it is labelled a copy.
+
+    `false_scores` are those of the hits without the original, `wrong_copy` whether one is labelled a copy; None where
+    that was not searched for.
+    """
+
+    image: str
+    edit: str
+    rank: int | None
+    score: float | None
+    labelled: bool
+    false_scores: list[float] | None = None
+    wrong_copy: bool | None = None
 
 
 def test_split() -> list[Photo]:
@@ -55,66 +75,78 @@ def fill(gallery: lookalike.Gallery, chosen: Sequence[Photo]) -> dict[str, str]:
     return {o.key: group[o.key] for o in outcomes if o.key is not None and o.outcome != "rejected"}
 
 
-def chosen_searches(gallery: lookalike.Gallery, names: str | None) -> list[Search]:
-    """Those of an evaluation with windows, or these of them, without a budget."""
-    found = [
-        search for search in searches(gallery.pipelines, deep=True) if not names or search.name in names.split(",")
-    ]
-    for search in found:
-        search.options["verify_ms"] = UNLIMITED_MS
-    return found
+def measure(
+    gallery: lookalike.Gallery,
+    of: Confidence,
+    photo: Photo,
+    same: Collection[str],
+    edits: Sequence[str],
+    others: Sequence[Image.Image],
+    negatives: int,
+) -> Iterator[Row]:
+    """The rows of one photo."""
+    files = edited_copies(photo.key, photo.path, edits, 0, others=others)
+    without = set(random.Random(photo.key).sample(range(len(edits)), min(negatives, len(edits))))
+    for number, (edit, (_, answer)) in enumerate(zip(edits, gallery.search_many(files, **OPTIONS), strict=True)):
+        assert isinstance(answer, Answer)
+        hits = answer.hits[:EVALUATED_HITS]
+        rank = next((n for n, hit in enumerate(hits, 1) if hit.key in same), None)
+        right = None if rank is None else hits[rank - 1]
+        score = None if right is None else of(right)
+        row = Row(photo.key, edit, rank, score, right is not None and right.evidence in ("exact", "copy"))
+        if number in without:
+            [(_, missing)] = gallery.search_without([(files[number], same)], **OPTIONS)
+            assert isinstance(missing, Answer)
+            false = missing.hits[:EVALUATED_HITS]
+            wrong = any(hit.evidence in ("exact", "copy") for hit in false)
+            row = Row(row.image, edit, rank, score, row.labelled, [of(hit) for hit in false], wrong)
+        yield row
 
 
-def read(file: Path) -> list[QueryResult]:
-    """Results of an earlier run."""
-    if not file.exists():
-        return []
-    rows = [json.loads(line) for line in file.read_text().splitlines()]
-    for row in rows:
-        for hits in ("hits", "others"):
-            row[hits] = tuple(ScoredHit(**hit) for hit in row[hits])
-    return [QueryResult(**row) for row in rows]
+def read(file: Path) -> list[Row]:
+    """Rows of an earlier run."""
+    return [Row(**json.loads(line)) for line in file.read_text().splitlines()] if file.exists() else []
 
 
-def run(runner: Runner, originals: Sequence[Original], file: Path) -> None:
-    """Measure what the file does not have yet."""
-    done = {result.image for result in read(file)}
-    todo = [original for original in originals if original.name not in done]
-    for number, results in enumerate(runner.run(todo), len(originals) - len(todo) + 1):
-        with file.open("a") as out:
-            out.writelines(json.dumps(asdict(result)) + "\n" for result in results)
-        print(f"{number} of {len(originals)}", flush=True)
+def show(rows: Sequence[Row]) -> None:
+    """Print the figures of all edits, of all but pastes, and of each; wrong answers are those of any edit."""
+    standard = [row for row in rows if row.edit in STANDARD_EDITS]
+    _print("the standard edits", standard, rows)
+    _print("without pastes", [row for row in standard if row.edit not in PASTES], rows)
+    for edit in EDITS:
+        if of_edit := [row for row in rows if row.edit == edit]:
+            first, labelled = (sum(test) for test in zip(*((r.rank == 1, r.labelled) for r in of_edit), strict=True))
+            print(f"  {edit:20} first {first}, labelled {labelled}, of {len(of_edit)}")
 
 
-def show(results: Sequence[QueryResult]) -> None:
-    """Print the figures of every search, of all edits, of all but pastes, and of each."""
-    names = list(dict.fromkeys(r.search for r in results))
-    edits = [edit for edit in EDITS if any(r.edit == edit for r in results)]
-    standard = [r for r in results if r.edit in STANDARD_EDITS]
-    whole = [r for r in standard if r.edit not in PASTES]
-    for name in names:
-        _print("all edits", summarise(standard, search=name))
-        _print("without pastes", summarise(whole, search=name))
-    print(f"{'recall@1, first hit copy or exact':30}", *(f"{name:>14}" for name in names))
-    for edit in edits:
-        of_edit = [summarise(results, search=name, edit=edit) for name in names]
-        print(f"{edit:30}", *(f"{s.recall[1].value:8.3f} {s.labelled.value:5.3f}" for s in of_edit))
+def _print(name: str, rows: Sequence[Row], everything: Sequence[Row]) -> None:
+    """Queries without originals are weighted to be as many as those with them."""
+    searched = [row for row in everything if row.false_scores is not None]
+    images = {image: n for n, image in enumerate(dict.fromkeys(row.image for row in rows))}
+    own, theirs = (np.array([images[r.image] for r in of], np.intp) for of in (rows, searched))
+    ranks = np.array([r.rank or np.inf for r in rows])
+    right = np.array([r.score if r.rank == 1 and r.score is not None else NO_ANSWER for r in rows])
+    best = np.array([max(r.false_scores or [NO_ANSWER]) for r in searched])
+    found = [(r.score, True, images[r.image], 1.0) for r in rows if r.score is not None]
+    each = len(rows) / max(len(searched), 1)
+    found += [(s, False, images[r.image], each) for r in searched for s in r.false_scores or ()]
+    scores, correct, image, weight = (np.array(column) for column in zip(*found, strict=True))
 
+    def uap(weights: Floats) -> float:
+        return micro_average_precision(scores, correct, float(weights[own].sum()), weight * weights[image])
 
-def _print(of: str, summary: Summary) -> None:
-    print(f"{summary.search}, {of}: {summary.images} images, {summary.queries} copies")
     figures = {
-        "recall@1": summary.recall[1],
-        "recall@10": summary.recall[10],
-        "uAP": summary.average_precision,
-        **{f"recall at {100 * rate:g} %": found for rate, found in summary.recall_at_false.items()},
-        "labelled": summary.labelled,
-        "wrong copy": summary.wrong_copies,
+        "recall@1": lambda w: recall_at_k(ranks, 1, w[own]),
+        "recall@10": lambda w: recall_at_k(ranks, EVALUATED_HITS, w[own]),
+        "uAP": uap,
+        "recall at 0 %": lambda w: recall_at_false_rate(right, best, 0.0, w[own], w[theirs]),
+        "labelled": lambda w: float(np.average([r.labelled for r in rows], weights=w[own])),
+        "wrong copy": lambda w: float(np.average([bool(r.wrong_copy) for r in searched], weights=w[theirs] + 1e-12)),
     }
-    for name, found in figures.items():
-        print(
-            f"  {name:18}", "-" if found.value is None else f"{found.value:.4f} ({found.low:.4f} to {found.high:.4f})"
-        )
+    print(f"{name}: {len(images)} images, {len(rows)} copies, {len(searched)} without original")
+    for figure, statistic in figures.items():
+        found_value = bootstrap(statistic, len(images))
+        print(f"  {figure:16} {found_value.value:.4f} ({found_value.low:.4f} to {found_value.high:.4f})")
 
 
 def main() -> None:
@@ -122,32 +154,29 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("work", type=Path)
     parser.add_argument("--queries", type=int, default=30)
-    parser.add_argument("--edits", default=",".join(STANDARD_EDITS))
-    parser.add_argument("--searches", help="only these, separated by commas")
-    parser.add_argument("--file", default="results.jsonl", help="results, in WORK")
+    parser.add_argument("--negatives", type=int, default=4, help="copies of each that are searched for without it, too")
+    parser.add_argument("--edits", default=",".join((*STANDARD_EDITS, "collage")))
     parser.add_argument("--summary", action="store_true", help="only print what was measured")
     given = parser.parse_args()
     print(*(f"{key} {value}" for key, value in describe().items()), sep=", ")
     given.work.mkdir(exist_ok=True)
-    file = given.work / given.file
+    file = given.work / "rows.jsonl"
     if not given.summary:
         everything = test_split()
+        done = {row.image for row in read(file)}
         with lookalike.open(given.work / "gallery", create=True) as gallery:
             groups = fill(gallery, everything)
             print(f"{len(groups)} photos in the gallery", flush=True)
             eligible = [p for p in everything if p.key in groups and p.kind in TRUSTED]
             asked = random.Random(11).sample(eligible, given.queries)
-            outside = outside_images(gallery, sample_paths()[:HOSTS], tenant="default")
-            runner = Runner(
-                gallery,
-                "default",
-                confidence(gallery.pipeline_calibrations()),
-                chosen_searches(gallery, given.searches),
-                given.edits.split(","),
-                others=[Image.open(path) for path in outside],
-                groups=groups,
-            )
-            run(runner, [Original(photo.key, photo.path) for photo in asked], file)
+            others = [Image.open(path) for path in outside_images(gallery, sample_paths()[:HOSTS], tenant="default")]
+            of, edits = confidence(gallery.pipeline_calibrations()), given.edits.split(",")
+            for photo in (photo for photo in asked if photo.key not in done):
+                same = {key for key, group in groups.items() if group == photo.group}
+                rows = list(measure(gallery, of, photo, same, edits, others, given.negatives))
+                with file.open("a") as out:
+                    out.writelines(json.dumps(asdict(row)) + "\n" for row in rows)
+                print(photo.key, [row.edit for row in rows if row.rank != 1], flush=True)
     show(read(file))
 
 

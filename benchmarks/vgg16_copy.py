@@ -37,6 +37,7 @@ from lookalike.encoders.openvino_runtime import has_bf16
 from lookalike.errors import ImageRejected
 from lookalike.evaluation.edits import apply
 from lookalike.imaging import prepare
+from lookalike.imaging.flatness import has_content
 from lookalike.interfaces import Encoder
 from lookalike.types import Features, Metric, Pixels
 
@@ -112,7 +113,7 @@ def _copies(of: Sample, edits: Sequence[str], seed: int) -> list[Sample]:
 
 
 def encoded(samples: Sequence[Sample], encoders: dict[str, Encoder]) -> tuple[dict[str, Features], list[Sample]]:
-    """Features of every encoder, and the samples that can be decoded; each is decoded once."""
+    """Features of every encoder, and the samples that can be decoded and are not flat; each is decoded once."""
     specs = [encoder.input for encoder in encoders.values()]
     features: dict[str, list[Features]] = {name: [] for name in encoders}
     readable = []
@@ -120,10 +121,12 @@ def encoded(samples: Sequence[Sample], encoders: dict[str, Encoder]) -> tuple[di
         inputs: list[tuple[Pixels, ...]] = []
         for sample in samples[start : start + 64]:
             try:
-                inputs.append(prepare(sample.data, specs).inputs)
+                prepared = prepare(sample.data, specs).inputs
             except ImageRejected:
                 continue
-            readable.append(sample)
+            if all(has_content(image[None])[0] for image in prepared):  # a gallery compares nothing with a flat image
+                inputs.append(prepared)
+                readable.append(sample)
         for name, images in zip(encoders, zip(*inputs, strict=True), strict=True):
             features[name].append(encoders[name].encode(np.stack(images)).features)
     return {name: np.concatenate(parts) for name, parts in features.items()}, readable
@@ -190,14 +193,17 @@ def measure_recall(queries: int) -> list[dict[str, Any]]:
     return [recall_of(name, metric, question, found) for name, metric in metrics.items()]
 
 
-def measure_int8(queries: int) -> list[dict[str, Any]]:
-    """A row of figures for fp32 and one for int8, each searching its own features, and the cosine of the two."""
+def measure_int8(queries: int, calibrate: Path | None) -> list[dict[str, Any]]:
+    """A row of figures for fp32 and one for int8, each searching its own features, and the cosine of the two.
+
+    `calibrate` is a folder of images; None for the photos of the training split.
+    """
     with tempfile.TemporaryDirectory() as temporary:
         cache, images = Path(temporary) / "cache", Path(temporary) / "images"
         images.mkdir()
         for number, photo in enumerate(photo for photo in photos() if in_training_split(photo)):
             shutil.copyfile(photo.path, images / f"{number:04}{photo.path.suffix}")
-        pull("vgg16-copy", cache, precision="int8", calibrate=images)
+        pull("vgg16-copy", cache, precision="int8", calibrate=calibrate or images)
         precisions: list[Precision] = ["fp32", "int8"]
         encoders = {name: load_encoder("vgg16-copy", cache, precision=name) for name in precisions}
         asked = make_question(queries)
@@ -268,7 +274,7 @@ def main() -> None:
     if given.only in (None, "recall"):
         measured += measure_recall(given.queries)
     if given.only in (None, "int8"):
-        measured += measure_int8(given.queries)
+        measured += measure_int8(given.queries, given.calibrate)
     if given.only in (None, "speed"):
         measured += measure_speed(
             given.precisions, given.rounds, given.seconds, given.calibrate or photo_folder() / "bsds500"

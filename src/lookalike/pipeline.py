@@ -138,24 +138,6 @@ class Pipeline:
         """Size, mode and resampling of the images that its encoder takes."""
         return self.encoder.input
 
-    def search(
-        self,
-        images: Pixels,
-        k: int,
-        *,
-        tenant: int | None = None,
-        filter: ResolvedFilter | None = None,
-        max_distance: float | None = None,
-        views: bool = True,
-        fresh: bool = False,
-    ) -> list[Ranked]:
-        """Return the k nearest rows of each image within `max_distance` (0..1), by the best of its views.
-
-        An image whose feature is not usable (the hash of a flat image) has no matches.
-        """
-        encoded = self.encode_views(images, views=views)
-        return self.search_views(encoded, k, tenant=tenant, filter=filter, max_distance=max_distance, fresh=fresh)
-
     def encode_views(self, images: Pixels, *, views: bool = True) -> EncodedViews:
         """Encode a batch of queries, in all views or only in the one that is stored."""
         if views:
@@ -173,7 +155,10 @@ class Pipeline:
         max_distance: float | None = None,
         fresh: bool = False,
     ) -> list[Ranked]:
-        """Like `search`, for encoded queries, of which some may not be usable."""
+        """Return the k nearest rows of each query within `max_distance` (0..1), by the best of its views.
+
+        A query whose feature is not usable (the hash of a flat image) has no matches.
+        """
         features, usable = encoded.features, encoded.usable
         matches: list[Ranked] = [Ranked(np.empty(0, np.int64), np.empty(0, np.float32), None) for _ in usable]
         if usable.any():
@@ -194,7 +179,7 @@ class Pipeline:
         max_distance: float | None = None,
         fresh: bool = False,
     ) -> list[Ranked]:
-        """Like `search`, for usable features (n, views, width)."""
+        """Like `search_views`, for usable features (n, views, width)."""
         n, views, width = features.shape
         raw = None if max_distance is None else max_distance * self.spec.scale
         flat = np.ascontiguousarray(features.reshape(n * views, width))

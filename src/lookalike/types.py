@@ -24,7 +24,6 @@ Features = NDArray[Any]
 VerificationMethod = Literal["whole", "local"]
 Matrix = tuple[tuple[float, float, float], tuple[float, float, float], tuple[float, float, float]]
 """A homography, 3 x 3, row by row."""
-Scalar = str | int | float | bool | None
 Attributes = Mapping[str, Any]
 """JSON object that the caller stores with an image."""
 

@@ -17,8 +17,8 @@ CHROMIUM = Path(os.environ.get("LOOKALIKE_CHROMIUM", "/usr/bin/chromium"))
 OUT = Path(__file__).parent / "out"
 WIDTHS = {360: 740, 820: 1100, 1440: 900}
 MANY = 1100
-PATIENCE_MS = int(1000 * HANG_SECONDS)
-expect.set_options(timeout=PATIENCE_MS)
+TIMEOUT_MS = int(1000 * HANG_SECONDS)
+expect.set_options(timeout=TIMEOUT_MS)
 OpenPage = Callable[..., Page]
 
 
@@ -94,7 +94,7 @@ def open_page(browser: Browser, watch: Watch) -> Iterator[OpenPage]:
         settings = {"viewport": size, "color_scheme": theme, "reduced_motion": "reduce"} | options
         context = browser.new_context(**settings)  # type: ignore[arg-type]
         contexts.append(context)
-        context.set_default_timeout(PATIENCE_MS)
+        context.set_default_timeout(TIMEOUT_MS)
         page = context.new_page()
         watch.on(page)
         page.goto(f"{url}/{route}" if "?" not in url else url)

@@ -36,9 +36,9 @@ def asked(client: httpx.Client) -> tuple[int, dict[str, Any]]:
     began = time.monotonic()
     answer = client.get("/readyz")
     assert time.monotonic() - began < HANG_SECONDS
-    told: dict[str, Any] = answer.json()
-    assert told["ready"] == (answer.status_code == 200)
-    return answer.status_code, told["missing"]
+    reply: dict[str, Any] = answer.json()
+    assert reply["ready"] == (answer.status_code == 200)
+    return answer.status_code, reply["missing"]
 
 
 def until(client: httpx.Client, wanted: Callable[[int, dict[str, Any]], bool]) -> dict[str, Any]:

@@ -112,12 +112,12 @@ def test_one_bad_address_is_enough(dns: NameServer, answer: list[str], caplog: p
 
 def test_unknown_names_look_like_private_ones(dns: NameServer) -> None:
     dns.names.answers["inside.test"] = [["10.0.0.1"]]
-    told = set()
+    reply = set()
     for host in ("inside.test", "nosuch.test"):
         with pytest.raises(BadInput) as raised:
             fetcher(dns).fetch(f"http://{host}/")
-        told.add((type(raised.value), str(raised.value).replace(host, "HOST")))
-    assert len(told) == 1
+        reply.add((type(raised.value), str(raised.value).replace(host, "HOST")))
+    assert len(reply) == 1
 
 
 def test_rebinding_gets_no_second_look_up(dns: NameServer) -> None:

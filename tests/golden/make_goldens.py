@@ -2,7 +2,7 @@
 
     python -m tests.golden.make_goldens [images] [gallery] [hashes] [engines] [help]
 
-What is named is made anew, without a name all of it; what is there is replaced. It needs VGG16's weights, and for
+Makes the named goldens, by default all; existing files are replaced. It needs VGG16's weights, and for
 `engines` PostgreSQL, Elasticsearch and Milvus, which it starts as the suites do. It calls the package by the names that
 it had in 0.1.0: check that version out, rather than adapt this file.
 
@@ -56,8 +56,8 @@ def record(name: str, folder: Path, pipelines: tuple[str, ...], *, keys: bool = 
     (DATA / name / "answers.json").write_text("{\n" + ",\n".join(answers) + "\n}\n")
 
 
-def _json(told: Any) -> str:
-    return json.dumps(told, ensure_ascii=False)
+def _json(answer: Any) -> str:
+    return json.dumps(answer, ensure_ascii=False)
 
 
 def images() -> None:
@@ -85,8 +85,8 @@ def gallery() -> None:
     queries = np.array([np.frombuffer(row, np.float16) for (row,) in rows]).astype(np.float32)
     spec = {"name": "vgg16", "metric": "cosine", "width": 512, "fingerprint": fingerprint}
     found = graph_neighbours(index, spec, queries, 5)
-    told = {"outcomes": outcomes, "key": key, "spec": spec, "graph": found}
-    (to / "made.json").write_text(_json(told) + "\n")
+    answer = {"outcomes": outcomes, "key": key, "spec": spec, "graph": found}
+    (to / "made.json").write_text(_json(answer) + "\n")
 
 
 def hashes() -> None:

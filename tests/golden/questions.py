@@ -74,7 +74,7 @@ def again(gallery: Gallery) -> list[Object]:
 QUERIES = ("one", "two", "three", "four", "five", "to delete", "one-hard", "two-framed", "three-cropped")
 QUERIES += ("four-mirrored", "seven", "seven-grey", "eight", "query", "query-new")
 FEW_QUERIES = ("one", "three-cropped", "four-mirrored", "query-new")
-"""With these, and with every stored image, an index is asked that was made anew; the others show nothing more of it."""
+"""Queries, besides all stored images, to which an index that was rebuilt is compared; the others add nothing."""
 FILTERS: tuple[Object, ...] = (
     {"album": "Alps"},
     {"album": {"ne": "Alps"}},

@@ -127,26 +127,26 @@ def dump_elasticsearch(these: Names, to: Path) -> None:
             {"_id": hit["_id"], "routing": hit.get("_routing"), "source": hit["_source"]}
             for hit in sorted(hits, key=lambda hit: int(hit["_id"]))
         ]
-    told = {"index": name, "settings": settings, "mappings": found["mappings"], "aliases": found["aliases"]}
-    to.write_text(_lined(told, "documents", documents))
+    saved = {"index": name, "settings": settings, "mappings": found["mappings"], "aliases": found["aliases"]}
+    to.write_text(_lined(saved, "documents", documents))
 
 
 def load_elasticsearch(file: Path) -> str:
     """Gives the name of the index."""
-    told = json.loads(file.read_text())
+    saved = json.loads(file.read_text())
     with elasticsearch.raw(elasticsearch.server()) as client:
         client.indices.create(
-            index=told["index"],
-            settings={"index": told["settings"]},
-            mappings=told["mappings"],
-            aliases=told["aliases"],
+            index=saved["index"],
+            settings={"index": saved["settings"]},
+            mappings=saved["mappings"],
+            aliases=saved["aliases"],
             wait_for_active_shards="1",
         )
-        for document in told["documents"]:
+        for document in saved["documents"]:
             routing = {"routing": document["routing"]} if document["routing"] else {}
-            client.index(index=told["index"], id=document["_id"], document=document["source"], **routing)
-        client.indices.refresh(index=told["index"])
-    return str(told["index"])
+            client.index(index=saved["index"], id=document["_id"], document=document["source"], **routing)
+        client.indices.refresh(index=saved["index"])
+    return str(saved["index"])
 
 
 def state_of_elasticsearch(these: Names) -> Object:
@@ -178,7 +178,7 @@ def dump_milvus(these: Names, to: Path) -> None:
         index = {part: index[part] for part in ("index_type", "metric_type", "M", "efConstruction") if part in index}
         by_key = any(field.get("is_partition_key") for field in found["fields"])
         partitions = [None] if by_key else client.list_partitions(name)
-        told = {
+        saved = {
             "alias": these.milvus,
             "collection": name,
             "fields": [
@@ -203,41 +203,41 @@ def dump_milvus(these: Names, to: Path) -> None:
             for partition in partitions
             for row in _rows(client, name, partition)
         ]
-    to.write_text(_lined(told, "rows", rows))
+    to.write_text(_lined(saved, "rows", rows))
 
 
 def load_milvus(file: Path) -> str:
     """Gives the name of the collection."""
-    told = json.loads(file.read_text())
-    name = told["collection"]
+    saved = json.loads(file.read_text())
+    name = saved["collection"]
     with milvus_client() as client:
         schema = MilvusClient.create_schema(auto_id=False, enable_dynamic_field=False)
-        for field in told["fields"]:
+        for field in saved["fields"]:
             more = {"dim": int(field["params"]["dim"])} if "dim" in field["params"] else {}
             more |= {part: True for part in ("is_primary", "is_partition_key") if field[part]}
             schema.add_field(field["name"], DataType[field["type"]], **more)
         client.create_collection(
             name,
             schema=schema,
-            num_shards=told["num_shards"],
-            consistency_level=told["consistency_level"],
-            properties=told["properties"],
-            **({"num_partitions": told["num_partitions"]} if told["num_partitions"] else {}),
+            num_shards=saved["num_shards"],
+            consistency_level=saved["consistency_level"],
+            properties=saved["properties"],
+            **({"num_partitions": saved["num_partitions"]} if saved["num_partitions"] else {}),
         )
         wanted = MilvusClient.prepare_index_params()
-        more = {part: int(told["index"][part]) for part in ("M", "efConstruction") if part in told["index"]}
+        more = {part: int(saved["index"][part]) for part in ("M", "efConstruction") if part in saved["index"]}
         wanted.add_index(
-            "vector", index_type=told["index"]["index_type"], metric_type=told["index"]["metric_type"], params=more
+            "vector", index_type=saved["index"]["index_type"], metric_type=saved["index"]["metric_type"], params=more
         )
         client.create_index(name, wanted)
-        for partition in told["partitions"]:
+        for partition in saved["partitions"]:
             if partition not in (None, "_default"):
                 client.create_partition(name, partition)
-            rows = [_unpacked(row) for row in told["rows"] if row["partition"] == partition]
+            rows = [_unpacked(row) for row in saved["rows"] if row["partition"] == partition]
             if rows:
                 client.insert(name, rows, partition_name=partition or "")
         client.load_collection(name)
-        client.create_alias(name, told["alias"])
+        client.create_alias(name, saved["alias"])
         # seen by every search from now on
         client.query(name, filter="id >= 0", output_fields=["count(*)"], consistency_level="Strong")
     return str(name)
@@ -280,7 +280,7 @@ def _unpacked(row: Object) -> Object:
     return {name: row[name] for name in ("id", "tenant", "attributes")} | {"vector": vector.tolist()}
 
 
-def _lined(told: Object, name: str, rows: list[Object]) -> str:
+def _lined(saved: Object, name: str, rows: list[Object]) -> str:
     """As JSON, a line a row."""
-    head = json.dumps(told, indent=1, ensure_ascii=False).removesuffix("\n}")
+    head = json.dumps(saved, indent=1, ensure_ascii=False).removesuffix("\n}")
     return head + f',\n "{name}": [\n' + ",\n".join(json.dumps(row, ensure_ascii=False) for row in rows) + "\n]}\n"

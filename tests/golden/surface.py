@@ -86,14 +86,14 @@ def json_fields(folder: Path, images: Path) -> dict[str, list[str]]:
     return found
 
 
-def _named(told: Any) -> Iterator[str]:
+def _named(reply: Any) -> Iterator[str]:
     """The fields of a JSON value and of those in it: `hits[].key`."""
-    if isinstance(told, dict):
-        for name, value in told.items():
+    if isinstance(reply, dict):
+        for name, value in reply.items():
             yield name
             yield from (f"{name}{'' if below.startswith('[') else '.'}{below}" for below in _named(value))
-    elif isinstance(told, list):
-        for value in told:
+    elif isinstance(reply, list):
+        for value in reply:
             yield from (f"[]{'' if below.startswith('[') else '.'}{below}" for below in _named(value))
 
 
@@ -107,8 +107,8 @@ def described() -> Object:
         made = command("init", "--pipelines", "phash", "--gallery", folder)
         assert made.code == 0, made.err
         with served(folder) as url:
-            told: Object = httpx.get(f"{url}/v1/openapi.json", timeout=HANG_SECONDS).raise_for_status().json()
-            return told
+            reply: Object = httpx.get(f"{url}/v1/openapi.json", timeout=HANG_SECONDS).raise_for_status().json()
+            return reply
 
 
 def parts(api: Object) -> set[str]:

@@ -73,11 +73,11 @@ def loaded(request: pytest.FixtureRequest, cache: Path, tmp_path_factory: pytest
 def changed(before: Any, after: Any) -> list[str]:
     """What is not as it was, named by engine and part."""
     return [
-        f"{engine} {part}: {after[engine].get(part)} instead of {told}"
+        f"{engine} {part}: {after[engine].get(part)} instead of {reply}"
         for engine, parts in before.items()
-        for part, told in parts.items()
+        for part, reply in parts.items()
         if part != "compared_pairs"  # what comparing pixels has shown is kept
-        if after[engine].get(part) != told
+        if after[engine].get(part) != reply
     ]
 
 
@@ -122,7 +122,7 @@ def test_the_same_images_again_change_nothing(loaded: Loaded) -> None:
 
 
 def test_a_repair_answers_the_same(loaded: Loaded) -> None:
-    """Indexes made anew from the old catalog, where that has the features; else nothing is touched."""
+    """Indexes are rebuilt from the old catalog where that has the features; else nothing is touched."""
     with opened(loaded.folder):
         pass  # the catalog's schema is migrated
     before = loaded.state()

@@ -104,7 +104,7 @@ def test_the_same_images_again_change_nothing(folder: Path, kind: str) -> None:
 
 
 def test_a_repair_answers_the_same(folder: Path, kind: str) -> None:
-    """Indexes made anew from the old catalog."""
+    """Indexes are rebuilt from the old catalog."""
     with opened(folder) as gallery:
         gallery.repair()
         assert {one["behind"] for one in gallery.status()["pipelines"]} == {0}

@@ -17,7 +17,7 @@ RENAMED_OPTIONS: Mapping[str, str] = {"plan --pictures": "--images"}
 REMOVED_OPTIONS = {f"plan --{name}" for name in ("catalog", "features", "thumbnails", "sources")}
 """Options that went in 0.2.0 (CHANGELOG.md)."""
 REMOVED_JSON = {"plan --images 1M"}
-"""Commands whose JSON was made anew in 0.2.0 (CHANGELOG.md)."""
+"""Commands whose JSON was redesigned in 0.2.0 (CHANGELOG.md)."""
 RENAMED_PARTS: Mapping[str, str] = {
     "schema StatusModel .pictures": "schema StatusModel .images",
     "schema StatusModel": "schema Status",

@@ -1,6 +1,6 @@
 """The features of `vgg16-copy` on drawn images are those that its weights gave when they were made.
 
-python -m tests.golden.test_vgg16_copy      writes the file anew, after the weights or the preprocessing were changed
+python -m tests.golden.test_vgg16_copy      writes the file again, after the weights or the preprocessing were changed
 """
 
 from pathlib import Path

@@ -53,7 +53,7 @@ def opened(tmp_path_factory: pytest.TempPathFactory, folder: Path) -> Iterator[l
         yield service
 
 
-def told(answer: Answer) -> dict[str, Any]:
+def reply(answer: Answer) -> dict[str, Any]:
     """What both say of an answer, times aside."""
     return {
         "hits": [to_dict(Hit.of(hit)) | {"path": hit.path} for hit in answer.hits],
@@ -112,7 +112,7 @@ def test_search(
     for query in ("1.png", "copy of 1.jpg", "5.png", "flat.png", "sub/3.png"):
         ran = command("search", folder / query, *arguments, "--json", "-g", gallery)
         assert ran.code == 0
-        assert without_times(ran.line) == told(opened.search(folder / query, **options))
+        assert without_times(ran.line) == reply(opened.search(folder / query, **options))
 
 
 def test_many_queries_are_as_one(gallery: Path, opened: library.Gallery, folder: Path) -> None:
@@ -122,7 +122,7 @@ def test_many_queries_are_as_one(gallery: Path, opened: library.Gallery, folder:
     for line, (query, answer) in zip(ran.lines, opened.search_many(queries), strict=True):
         assert line["query"] == query
         if isinstance(answer, library.Answer):
-            assert without_times(line) == told(answer) == told(opened.search(query))
+            assert without_times(line) == reply(answer) == reply(opened.search(query))
         else:
             assert line["error"] == problem_of(answer)
 
@@ -172,5 +172,5 @@ def test_removing_and_repairing(folder: Path, tmp_path: Path) -> None:
             "verification_records": None,
         }
         ours = command("search", folder / "1.png", "--json", "-g", tmp_path / "a").line
-        assert without_times(ours) == told(service.search(folder / "1.png"))
+        assert without_times(ours) == reply(service.search(folder / "1.png"))
         assert "1.png" not in [hit["key"] for hit in ours["hits"]]

@@ -38,8 +38,8 @@ def status(client: TestClient, path: str = "/v1/who", **headers: str) -> int:
 
 
 def test_the_person_at_the_machine_may_do_everything(open_client: TestClient) -> None:
-    told = open_client.get("/v1/who").json()
-    assert told == {"tenant": "default", "scopes": ["admin", "read", "write"], "key": None, "any": True}
+    reply = open_client.get("/v1/who").json()
+    assert reply == {"tenant": "default", "scopes": ["admin", "read", "write"], "key": None, "any": True}
     assert open_client.get("/v1/boss").status_code == 200
     assert open_client.get("/v1/who", headers={"X-Tenant": "m%C3%BCller%20%26%20co"}).json()["tenant"] == "müller & co"
     assert status(open_client, Authorization="Bearer lk_0123456789ab_x") == 401  # a key that is none is told
@@ -81,8 +81,8 @@ def test_keys_are_required_as_soon_as_one_was_made(catalog: Catalog, open_client
     assert refused.headers["content-type"] == "application/problem+json"
     assert refused.json()["type"] == "urn:lookalike:error:access-denied"
     for headers in (bearing(token), {"X-API-Key": token}, {"Authorization": f"bearer {token}"}):
-        told = open_client.get("/v1/who", headers=headers).json()
-        assert told == {"tenant": "alice", "scopes": ["read"], "key": key.id, "any": False}
+        reply = open_client.get("/v1/who", headers=headers).json()
+        assert reply == {"tenant": "alice", "scopes": ["read"], "key": key.id, "any": False}
     catalog.api_keys.revoke(key.id)
     assert status(open_client) == 401  # a leaked key that is revoked does not open the server to everybody
     catalog.api_keys.delete(key.id)

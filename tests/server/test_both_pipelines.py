@@ -27,11 +27,11 @@ def test_crops_are_found_by_many_at_once(client: TestClient) -> None:
     with ThreadPoolExecutor(6) as pool:
         answers = list(pool.map(lambda crop: client.post("/v1/search", content=crop, params={"k": 3}), crops * 2))
     for n, answer in enumerate(answers):
-        told = answer.json()
-        assert told["hits"][0]["key"] == str(n % 6)
-        assert told["hits"][0]["pipeline"] == "vgg16-copy"
-        assert {"phash", "vgg16-copy"} <= told["took_ms"].keys()
-        assert set(told["exact_within"]) == {"phash", "vgg16-copy"}
+        reply = answer.json()
+        assert reply["hits"][0]["key"] == str(n % 6)
+        assert reply["hits"][0]["pipeline"] == "vgg16-copy"
+        assert {"phash", "vgg16-copy"} <= reply["took_ms"].keys()
+        assert set(reply["exact_within"]) == {"phash", "vgg16-copy"}
 
 
 def test_one_pipeline_alone(client: TestClient) -> None:

@@ -43,10 +43,10 @@ def test_a_form_of_files(client: TestClient) -> None:
     files: list[tuple[str, Any]] = [("attributes", (None, '{"album": "Alps"}'))]
     files += [("file", (f"photos/{n}.png", encoded(drawn(n)))) for n in range(100)]
     files.insert(50, ("file", ("notes.txt", b"no image")))
-    told = lines(client.post("/v1/images:batch", files=files))
-    assert [one["key"] for one in told] == [file[0] for _, file in files[1:]]
-    assert [one["outcome"] for one in told].count("added") == 100
-    [rejected] = [one for one in told if one["outcome"] == "rejected"]
+    reply = lines(client.post("/v1/images:batch", files=files))
+    assert [one["key"] for one in reply] == [file[0] for _, file in files[1:]]
+    assert [one["outcome"] for one in reply].count("added") == 100
+    [rejected] = [one for one in reply if one["outcome"] == "rejected"]
     assert rejected["key"] == "notes.txt"
     assert rejected["reason"].startswith("not_an_image: ")
     assert client.get(at("photos/7.png")).json()["attributes"] == {"album": "Alps"}
@@ -55,9 +55,9 @@ def test_a_form_of_files(client: TestClient) -> None:
 
 def test_lines_of_json(client: TestClient) -> None:
     body = line("a", 1, n=1) + b"\n" + line("b", 1) + line("c", 2).rstrip(b"\n")
-    told = lines(client.post("/v1/images:batch", content=body, headers=NDJSON))
-    assert [(one["key"], one["outcome"]) for one in told] == [("a", "added"), ("b", "duplicate"), ("c", "added")]
-    assert all(one["sequence"] for one in told)
+    reply = lines(client.post("/v1/images:batch", content=body, headers=NDJSON))
+    assert [(one["key"], one["outcome"]) for one in reply] == [("a", "added"), ("b", "duplicate"), ("c", "added")]
+    assert all(one["sequence"] for one in reply)
     assert client.get(at("a")).json()["attributes"] == {"n": 1}
 
 
@@ -75,10 +75,10 @@ def test_attributes_for_all_images(client: TestClient) -> None:
 
 def test_what_came_before_an_error_is_kept_and_told(client: TestClient) -> None:
     body = line("a", 1) + b'{"key": "b"}\n' + line("c", 2)
-    told = lines(client.post("/v1/images:batch", content=body, headers=NDJSON))
-    assert [one.get("key") for one in told] == ["a", None]
-    assert told[1]["error"]["type"] == "urn:lookalike:error:bad-input"
-    assert "image" in told[1]["error"]["detail"]
+    reply = lines(client.post("/v1/images:batch", content=body, headers=NDJSON))
+    assert [one.get("key") for one in reply] == ["a", None]
+    assert reply[1]["error"]["type"] == "urn:lookalike:error:bad-input"
+    assert "image" in reply[1]["error"]["detail"]
     assert client.get(at("a")).status_code == 200
     assert client.get(at("c")).status_code == 404
 
@@ -86,17 +86,17 @@ def test_what_came_before_an_error_is_kept_and_told(client: TestClient) -> None:
 def test_a_batch_has_an_end(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bulk_upload, "MAX_IMAGES", 2)
     body = b"".join(line(str(n), n) for n in range(3))
-    told = lines(client.post("/v1/images:batch", content=body, headers=NDJSON))
-    assert [one.get("key") for one in told] == ["0", "1", None]
-    assert "at most 2 images" in told[2]["error"]["detail"]
+    reply = lines(client.post("/v1/images:batch", content=body, headers=NDJSON))
+    assert [one.get("key") for one in reply] == ["0", "1", None]
+    assert "at most 2 images" in reply[2]["error"]["detail"]
 
 
 def test_other_types_and_empty_bodies(shared: TestClient) -> None:
     client = shared
     problem(client.post("/v1/images:batch", content=b"", headers={"Content-Type": "text/plain"}), 415, "bad-input")
     assert lines(client.post("/v1/images:batch", content=b"", headers=NDJSON)) == []
-    [told] = lines(client.post("/v1/images:batch", files={"other": ("x", b"")}))
-    assert "error" in told
+    [reply] = lines(client.post("/v1/images:batch", files={"other": ("x", b"")}))
+    assert "error" in reply
 
 
 @pytest.mark.parametrize("accept", ["*/*", "application/json", "application/x-ndjson", "text/html"])
@@ -151,11 +151,11 @@ def test_duplicates_and_what_is_none(client: TestClient) -> None:
 def ended(client: TestClient, job: dict[str, Any]) -> dict[str, Any]:
     until = time.monotonic() + HANG_SECONDS
     while time.monotonic() < until:
-        told: dict[str, Any] = client.get(f"/v1/jobs/{job['id']}").json()
-        if told["state"] not in ("queued", "running"):
-            return told
+        reply: dict[str, Any] = client.get(f"/v1/jobs/{job['id']}").json()
+        if reply["state"] not in ("queued", "running"):
+            return reply
         time.sleep(0.05)
-    raise AssertionError(f"the job did not end: {told}")
+    raise AssertionError(f"the job did not end: {reply}")
 
 
 def test_jobs_to_find_copies_repair_and_delete(client: TestClient) -> None:
@@ -164,14 +164,14 @@ def test_jobs_to_find_copies_repair_and_delete(client: TestClient) -> None:
     found = client.post("/v1/jobs", json={"kind": "duplicates"})
     assert found.status_code == 202
     assert found.headers["location"] == f"/v1/jobs/{found.json()['id']}"
-    told = ended(client, found.json())
-    assert told["state"] == "done"
-    assert told["result"] == {"clusters": [["a0", "a3"]]}
-    assert told["progress"] == {"done": 1, "total": None, "counts": {"clusters": 1, "images": 2}}
-    told = ended(client, client.post("/v1/jobs", json={"kind": "repair"}).json())
-    assert told["progress"]["counts"] == {"phash": 4}
-    told = ended(client, client.post("/v1/jobs", json={"kind": "delete", "filter": {"n": {"gte": 2}}}).json())
-    assert told["progress"]["counts"] == {"deleted": 2}
+    reply = ended(client, found.json())
+    assert reply["state"] == "done"
+    assert reply["result"] == {"clusters": [["a0", "a3"]]}
+    assert reply["progress"] == {"done": 1, "total": None, "counts": {"clusters": 1, "images": 2}}
+    reply = ended(client, client.post("/v1/jobs", json={"kind": "repair"}).json())
+    assert reply["progress"]["counts"] == {"phash": 4}
+    reply = ended(client, client.post("/v1/jobs", json={"kind": "delete", "filter": {"n": {"gte": 2}}}).json())
+    assert reply["progress"]["counts"] == {"deleted": 2}
     assert client.get("/v1/images").json()["total"] == 2
     jobs = client.get("/v1/jobs", params={"limit": 2}).json()
     assert [job["kind"] for job in jobs["jobs"]] == ["delete", "repair"]
@@ -180,9 +180,9 @@ def test_jobs_to_find_copies_repair_and_delete(client: TestClient) -> None:
     assert rest["next"] is None
     theirs = {"X-Tenant": "theirs"}
     assert client.get("/v1/jobs", headers=theirs).json()["jobs"] == []
-    problem(client.get(f"/v1/jobs/{told['id']}", headers=theirs), 404, "not-found")
-    problem(client.post(f"/v1/jobs/{told['id']}:cancel", headers=theirs), 404, "not-found")
-    assert client.post(f"/v1/jobs/{told['id']}:cancel").json()["state"] == "done"
+    problem(client.get(f"/v1/jobs/{reply['id']}", headers=theirs), 404, "not-found")
+    problem(client.post(f"/v1/jobs/{reply['id']}:cancel", headers=theirs), 404, "not-found")
+    assert client.post(f"/v1/jobs/{reply['id']}:cancel").json()["state"] == "done"
 
 
 @pytest.mark.parametrize(
@@ -215,9 +215,9 @@ def test_importing_files_only_from_below_the_named_folder(tmp_path: Path) -> Non
             answer = client.post("/v1/jobs", json={"kind": "import", "paths": [str(wrong)]})
             assert "--import-from" in problem(answer, 400, "bad-input")["detail"]
         job = client.post("/v1/jobs", json={"kind": "import", "paths": [str(inside)], "attributes": {"x": 1}})
-        told = ended(client, job.json())
-        assert told["progress"]["counts"] == {"added": 3, "rejected": 1}
-        assert told["result"]["rejected"][0]["key"] == "bad.png"
+        reply = ended(client, job.json())
+        assert reply["progress"]["counts"] == {"added": 3, "rejected": 1}
+        assert reply["result"]["rejected"][0]["key"] == "bad.png"
         assert client.get(at("deep/1.png")).json()["attributes"] == {"x": 1}
 
 
@@ -278,12 +278,12 @@ def test_images_by_url(tmp_path: Path, images: str) -> None:
         hits = client.post("/v1/search", json={"image": {"url": f"{images}/1"}}).json()["hits"]
         assert (hits[0]["key"], hits[0]["evidence"]) == ("one", "exact")
         body = [json.dumps({"key": f"u{n}", "image": {"url": f"{images}/{n}"}}) for n in ("2", "x")]
-        told = lines(client.post("/v1/images:batch", content="\n".join(body).encode(), headers=NDJSON))
-        assert {one["key"]: one["outcome"] for one in told} == {"u2": "added", "ux": "rejected"}
+        reply = lines(client.post("/v1/images:batch", content="\n".join(body).encode(), headers=NDJSON))
+        assert {one["key"]: one["outcome"] for one in reply} == {"u2": "added", "ux": "rejected"}
         urls = [f"{images}/{n}" for n in range(5)] + [f"{images}/x"]
-        told = ended(client, client.post("/v1/jobs", json={"kind": "import", "urls": urls}).json())
-        assert told["progress"]["done"] == told["progress"]["total"] == 6
-        assert told["progress"]["counts"]["rejected"] == 1
+        reply = ended(client, client.post("/v1/jobs", json={"kind": "import", "urls": urls}).json())
+        assert reply["progress"]["done"] == reply["progress"]["total"] == 6
+        assert reply["progress"]["counts"]["rejected"] == 1
         assert client.get(at(urls[3])).status_code == 200
         slow = [f"{images}/slow{n}" for n in range(200)]
         job = client.post("/v1/jobs", json={"kind": "import", "urls": slow}).json()

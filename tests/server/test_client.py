@@ -148,19 +148,19 @@ def test_queries_in_their_order_from_several_threads(client: Client, tmp_path: P
         StoredImage("none"),
         StoredImage("7"),
     ] * 3
-    told: list[list[str]] = []
+    answer: list[list[str]] = []
 
     def ask() -> None:
         found = list(client.search_many(queries, k=1))
         assert [query for query, _ in found] == queries
-        told.append([a.hits[0].key if isinstance(a, Answer) else type(a).__name__ for _, a in found])
+        answer.append([a.hits[0].key if isinstance(a, Answer) else type(a).__name__ for _, a in found])
 
     threads = [threading.Thread(target=ask) for _ in range(3)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert told == [["3", "5", "ImageRejected", "ImageRejected", "NotFound", "7"] * 3] * 3
+    assert answer == [["3", "5", "ImageRejected", "ImageRejected", "NotFound", "7"] * 3] * 3
     with pytest.raises(BadInput):
         list(client.search_many(queries, k=0))
     given = client.search_many(iter(queries), k=1)

@@ -38,9 +38,9 @@ class Owner:
         self._is_found(key, which, answer.json()["sequence"])
 
     def batch(self, key: str, which: int) -> None:
-        [told] = lines(self._client.post("/v1/images:batch", files=[("file", (key, DATA[which]))]))
-        assert told["outcome"] != "rejected", told
-        self._is_found(key, which, told["sequence"])
+        [reply] = lines(self._client.post("/v1/images:batch", files=[("file", (key, DATA[which]))]))
+        assert reply["outcome"] != "rejected", reply
+        self._is_found(key, which, reply["sequence"])
 
     def _is_found(self, key: str, which: int, sequence: int) -> None:
         self.mine[key] = which

@@ -59,6 +59,6 @@ def test_a_batch_that_breaks_off_keeps_what_came(server: tuple[str, Gallery], ca
     wait_until(
         lambda: "lookalike_held_bytes 0.0" in httpx.get(f"{url}/metrics", timeout=HANG_SECONDS).text, "memory is held"
     )
-    told = httpx.get(f"{url}/metrics", timeout=HANG_SECONDS).text
-    assert "lookalike_under_way 1.0" in told, "the question itself, and nothing else"
+    answer = httpx.get(f"{url}/metrics", timeout=HANG_SECONDS).text
+    assert "lookalike_under_way 1.0" in answer, "the question itself, and nothing else"
     assert "unexpectedly" not in caplog.text

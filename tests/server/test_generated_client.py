@@ -43,7 +43,7 @@ found = search_batch.sync(
     body=SearchBatchRequest(images=[QuerySource(key="1.png"), QuerySource(key="none.png")], k=1),
 )
 key = create_key.sync(client=client, body=CreateKey(label="made by a generated client", lifetime=60.0))
-told = {
+reply = {
     "outcomes": [[one.key, one.outcome.value, one.reason] for one in added.outcomes],
     "error": added.error,
     "listed": [[image.key, image.attributes.to_dict()] for image in list_images.sync(client=client).images],
@@ -54,7 +54,7 @@ told = {
     "missing": get_image.sync(key="none.png", client=client).status,
     "deleted": delete_image.sync_detailed(key="1.png", client=client).status_code,
 }
-print(json.dumps(told))
+print(json.dumps(reply))
 """
 
 
@@ -96,15 +96,15 @@ def test_a_generated_client_uploads_and_searches(python: Path, tmp_path: Path) -
             check=False,
         )
     assert used.returncode == 0, used.stdout + used.stderr
-    told = json.loads(used.stdout)
-    assert [one[:2] for one in told["outcomes"]] == [
+    reply = json.loads(used.stdout)
+    assert [one[:2] for one in reply["outcomes"]] == [
         *([f"{n}.png", "added"] for n in range(3)),
         ["notes.png", "rejected"],
     ]
-    assert told["outcomes"][3][2].startswith("not_an_image: ")
-    assert told["listed"] == [[f"{n}.png", {"album": "Alps"}] for n in range(3)]
-    assert (told["hits"], told["errors"]) == (["1.png", None], [None, 404])
-    assert (told["error"], told["thumbnail"], told["key"], told["missing"], told["deleted"]) == (
+    assert reply["outcomes"][3][2].startswith("not_an_image: ")
+    assert reply["listed"] == [[f"{n}.png", {"album": "Alps"}] for n in range(3)]
+    assert (reply["hits"], reply["errors"]) == (["1.png", None], [None, 404])
+    assert (reply["error"], reply["thumbnail"], reply["key"], reply["missing"], reply["deleted"]) == (
         None,
         "ffd8ff",
         "lk_",

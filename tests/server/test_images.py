@@ -33,18 +33,18 @@ def tenant(client: TestClient, request: pytest.FixtureRequest) -> Iterator[TestC
 
 def test_put_in_every_form(tenant: TestClient) -> None:
     data = encoded(drawn(1), "JPEG")
-    told = {"attributes": json.dumps({"n": 1})}
+    reply = {"attributes": json.dumps({"n": 1})}
     forms = {
-        "bytes": tenant.put(at("bytes"), content=data, headers=JPEG, params=told),
-        "no type": tenant.put(at("no type"), content=data, params=told),
+        "bytes": tenant.put(at("bytes"), content=data, headers=JPEG, params=reply),
+        "no type": tenant.put(at("no type"), content=data, params=reply),
         "what curl says": tenant.put(
             at("what curl says"),
             content=data,
             headers={"Content-Type": "application/x-www-form-urlencoded"},
-            params=told,
+            params=reply,
         ),
-        "header": tenant.put(at("header"), content=data, headers=JPEG | {"X-Attributes": told["attributes"]}),
-        "form": tenant.put(at("form"), files={"file": ("x.jpg", data)}, data=told),
+        "header": tenant.put(at("header"), content=data, headers=JPEG | {"X-Attributes": reply["attributes"]}),
+        "form": tenant.put(at("form"), files={"file": ("x.jpg", data)}, data=reply),
         "json": tenant.put(
             at("json"), json={"image": {"base64": base64.b64encode(data).decode()}, "attributes": {"n": 1}}
         ),
@@ -95,8 +95,8 @@ def test_keys_that_cannot_be_put(client: TestClient) -> None:
 
 def test_what_is_no_image(tenant: TestClient) -> None:
     for data, reason in ((b"hello", "not_an_image"), (encoded(drawn(1), "JPEG")[:200], "truncated"), (b"", "empty")):
-        told = problem(tenant.put(at("x"), content=data), 422, "image-rejected")
-        assert told["reason"] == reason
+        reply = problem(tenant.put(at("x"), content=data), 422, "image-rejected")
+        assert reply["reason"] == reason
     problem(tenant.get(at("x")), 404, "not-found")
 
 
@@ -127,8 +127,8 @@ def test_conditions(tenant: TestClient) -> None:
     data = encoded(drawn(1))
     first = tenant.put(at("a"), content=data, headers={"If-None-Match": "*"})
     assert first.status_code == 201
-    told = problem(tenant.put(at("a"), content=encoded(drawn(2)), headers={"If-None-Match": "*"}), 412, "conflict")
-    assert told["sequence"] == first.json()["sequence"]
+    reply = problem(tenant.put(at("a"), content=encoded(drawn(2)), headers={"If-None-Match": "*"}), 412, "conflict")
+    assert reply["sequence"] == first.json()["sequence"]
     tag = first.headers["etag"]
     second = tenant.put(at("a"), content=encoded(drawn(2)), headers={"If-Match": tag})
     assert second.json()["outcome"] == "updated"
@@ -199,10 +199,10 @@ def test_a_prefix_is_taken_as_it_is_written(tenant: TestClient) -> None:
 def test_many_are_deleted_by_key_or_filter(tenant: TestClient) -> None:
     for n in range(6):
         put(tenant, f"{n}", n, odd=bool(n % 2))
-    told = tenant.post("/v1/images:delete", json={"keys": ["0", "nothing"]}).json()
-    assert (told["deleted"], told["keys"]) == (1, ["0"])
-    told = tenant.post("/v1/images:delete", json={"filter": {"odd": True}}).json()
-    assert (told["deleted"], sorted(told["keys"])) == (3, ["1", "3", "5"])
+    reply = tenant.post("/v1/images:delete", json={"keys": ["0", "nothing"]}).json()
+    assert (reply["deleted"], reply["keys"]) == (1, ["0"])
+    reply = tenant.post("/v1/images:delete", json={"filter": {"odd": True}}).json()
+    assert (reply["deleted"], sorted(reply["keys"])) == (3, ["1", "3", "5"])
     assert [i["key"] for i in tenant.get("/v1/images").json()["images"]] == ["2", "4"]
     for wrong in (
         {},

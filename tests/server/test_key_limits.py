@@ -59,10 +59,10 @@ def test_pixels_in_batches(world: World) -> None:
         "small", "POST", "/v1/images:batch", content=body, headers={"Content-Type": "application/x-ndjson"}
     )
     for answer, fine, large in ((form, "f1", "f2"), (ndjson, "l1", "l2")):
-        told = {line["key"]: line for line in outcomes(answer)}
-        assert told[fine]["outcome"] in ("added", "duplicate")
-        assert told[large]["outcome"] == "rejected"
-        assert told[large]["reason"].startswith("too_many_pixels")
+        reply = {line["key"]: line for line in outcomes(answer)}
+        assert reply[fine]["outcome"] in ("added", "duplicate")
+        assert reply[large]["outcome"] == "rejected"
+        assert reply[large]["reason"].startswith("too_many_pixels")
 
 
 def test_pixels_in_jobs(world: World) -> None:

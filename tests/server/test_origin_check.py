@@ -142,19 +142,19 @@ def test_a_proxy_with_tls_keeps_the_origin(catalog: Catalog) -> None:
     ("path", "headers"), [("/", {}), ("/v1/who", {}), ("/v1/nothing", {}), ("/", {"Host": "evil.test"})]
 )
 def test_every_answer_tells_browsers_to_be_careful(client: TestClient, path: str, headers: dict[str, str]) -> None:
-    told = client.get(path, headers=headers).headers
-    policy = told["content-security-policy"]
+    reply = client.get(path, headers=headers).headers
+    policy = reply["content-security-policy"]
     assert "default-src 'self'" in policy
     assert "frame-ancestors 'none'" in policy
     assert "unsafe" not in policy
-    assert told["x-content-type-options"] == "nosniff"
-    assert told["referrer-policy"] == "no-referrer"
-    assert "camera=(self)" in told["permissions-policy"]
-    assert told["x-frame-options"] == "DENY"
-    assert told["cross-origin-resource-policy"] == "same-origin"
+    assert reply["x-content-type-options"] == "nosniff"
+    assert reply["referrer-policy"] == "no-referrer"
+    assert "camera=(self)" in reply["permissions-policy"]
+    assert reply["x-frame-options"] == "DENY"
+    assert reply["cross-origin-resource-policy"] == "same-origin"
     if path.startswith("/v1/"):
-        assert {"Authorization", "Cookie", "X-API-Key", "X-Tenant"} <= set(told["vary"].split(", "))
-        assert told["cache-control"] == "no-store"
+        assert {"Authorization", "Cookie", "X-API-Key", "X-Tenant"} <= set(reply["vary"].split(", "))
+        assert reply["cache-control"] == "no-store"
 
 
 def test_no_websockets(client: TestClient) -> None:

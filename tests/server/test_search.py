@@ -50,11 +50,11 @@ def test_every_form_of_query_finds_the_same(client: TestClient) -> None:
     assert best["evidence"] == "copy"
     assert best["attributes"] == {"n": 7, "odd": True}
     assert client.get(best["thumbnail"]).status_code == 200
-    told = answers[0].json()
-    assert told["exact_within"] == {"phash": 1.0}
-    assert told["failed"] == {}
-    assert told["sequence"] >= IMAGES
-    assert set(told["took_ms"]) >= {"decode", "phash", "merge"}
+    reply = answers[0].json()
+    assert reply["exact_within"] == {"phash": 1.0}
+    assert reply["failed"] == {}
+    assert reply["sequence"] >= IMAGES
+    assert set(reply["took_ms"]) >= {"decode", "phash", "merge"}
 
 
 def test_by_the_key_of_a_stored_image(client: TestClient) -> None:
@@ -89,8 +89,8 @@ def test_the_query_image_comes_back_small_where_it_is_asked_for(client: TestClie
         "json": {"json": {"image": {"base64": base64.b64encode(data).decode()}, "preview": 300}},
         "key": {"json": {"image": {"key": "07.png"}, "preview": 300}},
     }
-    told = client.post("/v1/search", **ways[how]).json()
-    small = Image.open(BytesIO(base64.b64decode(told["preview"])))
+    reply = client.post("/v1/search", **ways[how]).json()
+    small = Image.open(BytesIO(base64.b64decode(reply["preview"])))
     assert (small.format, small.size) == ("JPEG", (160, 120) if how == "key" else (300, 200))
     assert client.post("/v1/search", content=data).json()["preview"] is None
     for wrong in (15, 1025):
@@ -194,8 +194,8 @@ def test_a_cursor_shows_nothing_twice_and_leaves_nothing_out_while_others_write(
     ],
 )
 def test_options_that_make_no_sense(client: TestClient, options: dict[str, Any], kind: str, word: str) -> None:
-    told = problem(client.post("/v1/search", content=COPY, params=options), 400, kind)
-    assert word in told["detail"]
+    reply = problem(client.post("/v1/search", content=COPY, params=options), 400, kind)
+    assert word in reply["detail"]
 
 
 def test_a_cursor_belongs_to_its_search(client: TestClient) -> None:
@@ -232,10 +232,10 @@ def test_tenants_are_searched_apart_and_by_admins_together(client: TestClient) -
 
 def test_compare(client: TestClient) -> None:
     same = client.post("/v1/compare", json={"a": {"key": "07.png"}, "b": {"base64": base64.b64encode(COPY).decode()}})
-    told = same.json()
-    assert told["evidence"] == "copy"
-    assert not told["same_bytes"]
-    [measured] = told["pipelines"]
+    reply = same.json()
+    assert reply["evidence"] == "copy"
+    assert not reply["same_bytes"]
+    [measured] = reply["pipelines"]
     assert measured["name"] == "phash"
     assert measured["copy"] is True
     assert measured["distance"] <= measured["threshold"]
@@ -263,22 +263,22 @@ def test_queries_that_are_no_images(client: TestClient) -> None:
 )
 def test_unknown_query_parameters_are_refused(client: TestClient, path: str, name: str, meant: str | None) -> None:
     """An option that is ignored would change the meaning of the request."""
-    told = problem(client.post(path, content=COPY, headers=JPEG, params={name: "1"}), 400, "bad-input")
-    assert name in told["detail"]
-    assert meant is None or f"did you mean {meant!r}" in told["detail"]
+    reply = problem(client.post(path, content=COPY, headers=JPEG, params={name: "1"}), 400, "bad-input")
+    assert name in reply["detail"]
+    assert meant is None or f"did you mean {meant!r}" in reply["detail"]
 
 
 @pytest.mark.parametrize(("path", "name", "meant"), [("/v1/images", "limt", "limit"), ("/v1/duplicates", "max", None)])
 def test_unknown_query_parameters_of_lists_are_refused(
     client: TestClient, path: str, name: str, meant: str | None
 ) -> None:
-    told = problem(client.get(path, params={name: "1"}), 400, "bad-input")
-    assert meant is None or f"did you mean {meant!r}" in told["detail"]
+    reply = problem(client.get(path, params={name: "1"}), 400, "bad-input")
+    assert meant is None or f"did you mean {meant!r}" in reply["detail"]
 
 
 def test_unknown_fields_of_json_name_a_similar_one(client: TestClient) -> None:
-    told = problem(client.post("/v1/search", json={"image": {"key": "01.png"}, "fliter": {}}), 400, "bad-input")
-    assert "did you mean 'filter'" in told["detail"]
+    reply = problem(client.post("/v1/search", json={"image": {"key": "01.png"}, "fliter": {}}), 400, "bad-input")
+    assert "did you mean 'filter'" in reply["detail"]
 
 
 def hash_of(client: TestClient) -> str:

@@ -21,7 +21,7 @@ from tests.support.drawn_images import drawn, encoded
 from tests.support.server.api import at
 from tests.support.waiting import HANG_SECONDS
 
-PATIENCE = 90.0
+TIMEOUT = 90.0
 """Seconds for what takes one on an idle machine."""
 DATA = [encoded(drawn(n, (64, 48))) for n in range(60)]
 IMPORTED = 150
@@ -54,8 +54,8 @@ def process(folder: Path, *options: str) -> Iterator[Served]:
         yield served
     finally:
         started.kill()
-        started.wait(PATIENCE)
-        drain.join(PATIENCE)
+        started.wait(TIMEOUT)
+        drain.join(TIMEOUT)
         started.stdout.close()
         started.stderr.close()
 
@@ -68,7 +68,7 @@ def folder(tmp_path: Path) -> Path:
 
 def ready(served: Served) -> str:
     """The URL of the server, once it is ready."""
-    url, until = served.url, time.monotonic() + PATIENCE
+    url, until = served.url, time.monotonic() + TIMEOUT
     while time.monotonic() < until:
         with suppress(httpx.HTTPError):
             if httpx.get(f"{url}/readyz", timeout=20).status_code == 200:
@@ -110,7 +110,7 @@ class Writers:
 
     def wait_for(self, acknowledged: int) -> None:
         """Wait until so many images were acknowledged."""
-        until = time.monotonic() + PATIENCE
+        until = time.monotonic() + TIMEOUT
         while len(self.acknowledged) < acknowledged:
             assert time.monotonic() < until
             time.sleep(0.02)
@@ -119,7 +119,7 @@ class Writers:
         """End them."""
         self._stop.set()
         for thread in self._threads:
-            thread.join(PATIENCE)
+            thread.join(TIMEOUT)
 
     def check(self, folder: Path) -> None:
         """Everything acknowledged is in the gallery and found, and nothing deleted is."""
@@ -138,7 +138,7 @@ def test_nothing_acknowledged_is_lost_when_the_server_is_killed(folder: Path) ->
         writers = Writers(ready(served))
         writers.wait_for(30)
         served.process.send_signal(signal.SIGKILL)
-        served.process.wait(PATIENCE)
+        served.process.wait(TIMEOUT)
         writers.stop()
     writers.check(folder)
 
@@ -150,13 +150,13 @@ def test_a_stop_finishes_what_is_under_way(folder: Path) -> None:
         writers.wait_for(10)
         sending = threading.Event()
         slow = ThreadPoolExecutor(1).submit(
-            lambda: httpx.put(f"{url}{at('slow')}", content=slowly(DATA[0], 2.0, sending), timeout=PATIENCE)
+            lambda: httpx.put(f"{url}{at('slow')}", content=slowly(DATA[0], 2.0, sending), timeout=TIMEOUT)
         )
-        assert sending.wait(PATIENCE)
+        assert sending.wait(TIMEOUT)
         ready(served)  # over a later connection, so that the server has read from the former
         served.process.send_signal(signal.SIGTERM)
         assert slow.result(60).status_code in (200, 201), "it had begun before the signal"
-        assert served.process.wait(PATIENCE) == 0
+        assert served.process.wait(TIMEOUT) == 0
         writers.stop()
     writers.check(folder)
     with open_gallery(folder) as gallery:
@@ -199,7 +199,7 @@ def test_ten_times_the_load_is_refused_quickly_and_loses_nothing(folder: Path) -
             signal_all(workers, signal.SIGSTOP)
             try:
                 sent = pool.map(flood, range(160))
-                assert refused.wait(PATIENCE), "more than it can take at once"
+                assert refused.wait(TIMEOUT), "more than it can take at once"
             finally:
                 signal_all(workers, signal.SIGCONT)
             list(sent)
@@ -235,18 +235,18 @@ def test_a_job_survives_its_process(folder: Path, tmp_path: Path) -> None:
     with process(folder, "--import-from", str(photos)) as served:
         url = ready(served)
         job = httpx.post(f"{url}/v1/jobs", json={"kind": "import", "paths": [str(photos)]}, timeout=60).json()
-        until = time.monotonic() + PATIENCE
+        until = time.monotonic() + TIMEOUT
         while httpx.get(f"{url}/v1/jobs/{job['id']}", timeout=60).json()["state"] == "queued":
             assert time.monotonic() < until
         served.process.send_signal(signal.SIGTERM)
-        served.process.wait(PATIENCE)
+        served.process.wait(TIMEOUT)
     with process(folder, "--import-from", str(photos)) as served:
         url = ready(served)
-        until = time.monotonic() + PATIENCE
-        while (told := httpx.get(f"{url}/v1/jobs/{job['id']}", timeout=60).json())["state"] in ("queued", "running"):
-            assert time.monotonic() < until, told
+        until = time.monotonic() + TIMEOUT
+        while (reply := httpx.get(f"{url}/v1/jobs/{job['id']}", timeout=60).json())["state"] in ("queued", "running"):
+            assert time.monotonic() < until, reply
             time.sleep(0.1)
-        assert told["state"] == "done", told
+        assert reply["state"] == "done", reply
         assert httpx.get(f"{url}/v1/images", params={"limit": 1}, timeout=60).json()["total"] == IMPORTED
 
 
@@ -272,10 +272,10 @@ def test_the_log_is_json_and_the_page_is_there(folder: Path) -> None:
             f"{url}{at('my secret key')}", content=DATA[0], headers={"X-Request-Id": "the-put"}, timeout=HANG_SECONDS
         )
         served.process.send_signal(signal.SIGINT)
-        assert served.process.wait(PATIENCE) == 0
+        assert served.process.wait(TIMEOUT) == 0
     lines = [json.loads(line) for line in served.errors]
-    told = {line["id"]: line for line in lines if "id" in line}
-    assert (told["the-page"]["route"], told["the-page"]["status"]) == ("/", 200)
-    assert (told["the-put"]["method"], told["the-put"]["route"]) == ("PUT", "/v1/images/{key}")
-    assert told["the-put"]["received"] == len(DATA[0])
+    reply = {line["id"]: line for line in lines if "id" in line}
+    assert (reply["the-page"]["route"], reply["the-page"]["status"]) == ("/", 200)
+    assert (reply["the-put"]["method"], reply["the-put"]["route"]) == ("PUT", "/v1/images/{key}")
+    assert reply["the-put"]["received"] == len(DATA[0])
     assert "secret" not in b"".join(served.errors).decode()

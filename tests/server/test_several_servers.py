@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.server.test_serve import PATIENCE, Served, process, ready
+from tests.server.test_serve import TIMEOUT, Served, process, ready
 from tests.support.command import lookalike
 from tests.support.drawn_images import drawn, encoded
 from tests.support.engines import postgresql
@@ -43,7 +43,7 @@ def servers(folders: list[Path]) -> Iterator[tuple[Served, Served]]:
 
 def put(server: Served, key: str, n: int) -> httpx.Response:
     image = encoded(drawn(n, (64, 48)))
-    return httpx.put(server.url + at(key), content=image, headers=BYTES, timeout=PATIENCE)
+    return httpx.put(server.url + at(key), content=image, headers=BYTES, timeout=TIMEOUT)
 
 
 def test_each_sees_what_the_other_was_told(servers: tuple[Served, Served]) -> None:
@@ -52,20 +52,20 @@ def test_each_sees_what_the_other_was_told(servers: tuple[Served, Served]) -> No
     assert answer.status_code == 201
     asked = {"min_sequence": answer.json()["sequence"]}
     image = encoded(drawn(ANOTHER, (64, 48)))
-    found = httpx.post(f"{two.url}/v1/search", content=image, headers=BYTES, params=asked, timeout=PATIENCE).json()
+    found = httpx.post(f"{two.url}/v1/search", content=image, headers=BYTES, params=asked, timeout=TIMEOUT).json()
     assert [(hit["key"], hit["evidence"]) for hit in found["hits"]] == [("a", "exact")]
     etag = httpx.get(two.url + at("a"), timeout=HANG_SECONDS).headers["etag"]
-    assert httpx.delete(two.url + at("a"), headers={"If-Match": etag}, timeout=PATIENCE).status_code == 204
+    assert httpx.delete(two.url + at("a"), headers={"If-Match": etag}, timeout=TIMEOUT).status_code == 204
     assert httpx.get(one.url + at("a"), timeout=HANG_SECONDS).status_code == 404
-    again = httpx.post(f"{one.url}/v1/search", content=image, headers=BYTES, timeout=PATIENCE).json()
+    again = httpx.post(f"{one.url}/v1/search", content=image, headers=BYTES, timeout=TIMEOUT).json()
     assert again["hits"] == []
 
 
 def test_a_job_given_to_one_is_seen_by_the_other(servers: tuple[Served, Served]) -> None:
     one, two = servers
     assert put(one, "a", ANOTHER).status_code == 201
-    job = httpx.post(f"{one.url}/v1/jobs", json={"kind": "repair"}, timeout=PATIENCE).json()
-    until = time.monotonic() + PATIENCE
+    job = httpx.post(f"{one.url}/v1/jobs", json={"kind": "repair"}, timeout=TIMEOUT).json()
+    until = time.monotonic() + TIMEOUT
     while (state := httpx.get(f"{two.url}/v1/jobs/{job['id']}", timeout=HANG_SECONDS).json()["state"]) in (
         "queued",
         "running",
@@ -82,11 +82,11 @@ def test_one_dies_while_both_are_written_to(servers: tuple[Served, Served], fold
         ready(mortal)
         acknowledged = written_until_one_dies((mortal, two))
     assert PUTS // 3 < len(acknowledged) < PUTS
-    listed = httpx.get(f"{two.url}/v1/images", params={"limit": 2 * PUTS}, timeout=PATIENCE).json()["images"]
+    listed = httpx.get(f"{two.url}/v1/images", params={"limit": 2 * PUTS}, timeout=TIMEOUT).json()["images"]
     assert set(acknowledged) <= {image["key"] for image in listed}
     for key in acknowledged:
         image = encoded(drawn(int(key[1:]), (64, 48)))
-        asked = {"content": image, "headers": BYTES, "params": {"verify": False}, "timeout": PATIENCE}
+        asked = {"content": image, "headers": BYTES, "params": {"verify": False}, "timeout": TIMEOUT}
         hits = httpx.post(f"{two.url}/v1/search", **asked).json()["hits"]  # type: ignore[arg-type]
         assert (hits[0]["key"], hits[0]["evidence"]) == (key, "exact")
     print(f"one of two servers killed: {len(acknowledged)} of {PUTS} images acknowledged, none lost")
@@ -103,9 +103,9 @@ def written_until_one_dies(servers: tuple[Served, Served]) -> list[str]:
             return key, False
 
     with ThreadPoolExecutor(6) as pool:
-        told = pool.map(write, range(PUTS))
+        reply = pool.map(write, range(PUTS))
         acknowledged = []
-        for place, (key, done) in enumerate(told):
+        for place, (key, done) in enumerate(reply):
             if place == PUTS // 3:
                 servers[0].process.kill()
             acknowledged += [key] if done else []

@@ -36,11 +36,11 @@ catalog = Catalog.open(Path(sys.argv[1]), create=True)
 app = layered(Authenticator(ring_of(catalog), keyless=True, body_timeout={BODY}))
 settings = UVICORN_SETTINGS | {{"timeout_keep_alive": {KEEP}, "limit_concurrency": 60}}
 config = uvicorn.Config(app, port=0, http=TimeoutH11Protocol, log_level="warning", **settings)
-class Told(uvicorn.Server):
+class AnnouncingServer(uvicorn.Server):
     async def startup(self, sockets=None):
         await super().startup(sockets)
         print(self.servers[0].sockets[0].getsockname()[1], flush=True)
-Told(config).run()
+AnnouncingServer(config).run()
 """
 
 

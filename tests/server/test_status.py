@@ -79,13 +79,13 @@ def test_not_ready_until_the_pipelines_can_answer(tmp_path: Path) -> None:
 def test_status(client: TestClient) -> None:
     put(client, "a", 1)
     client.app.state.app_state._status = None  # type: ignore[attr-defined]
-    told = client.get("/v1/status").json()
-    assert told["images"] == 1
-    assert told["tenant"] == "default"
-    [pipeline] = told["pipelines"]
+    reply = client.get("/v1/status").json()
+    assert reply["images"] == 1
+    assert reply["tenant"] == "default"
+    [pipeline] = reply["pipelines"]
     assert (pipeline["name"], pipeline["metric"], pipeline["rows"]) == ("phash", "hamming", 1)
-    assert told["limits"]["max_results"] == 10_000
-    assert {"search", "jobs", "duplicates"} <= set(told["features"])
+    assert reply["limits"]["max_results"] == 10_000
+    assert {"search", "jobs", "duplicates"} <= set(reply["features"])
     assert client.get("/v1/status", headers={"X-Tenant": "nobody"}).json()["images"] == 0
 
 
@@ -96,9 +96,9 @@ def test_metrics(client: TestClient) -> None:
     put(client, "m", 5)
     client.post("/v1/search", content=encoded(drawn(5)))
     client.get("/nowhere/at/all")
-    told = metric(client, "lookalike_rejected_total", reason="truncated")
+    reply = metric(client, "lookalike_rejected_total", reason="truncated")
     client.post("/v1/images:batch", files=[("file", ("t.jpg", encoded(drawn(5), "JPEG")[:300]))])
-    assert metric(client, "lookalike_rejected_total", reason="truncated") == told + 1
+    assert metric(client, "lookalike_rejected_total", reason="truncated") == reply + 1
     assert metric(client, "lookalike_images_written_total", outcome="rejected") >= 1
     assert metric(client, "lookalike_requests_total", status="422", **route) == before + 1
     assert metric(client, "lookalike_rejected_total", reason="not_an_image") >= 1
@@ -148,9 +148,9 @@ def test_unexpected_errors_show_nothing_of_the_inside(
     client, gallery = both
     logging.getLogger("lookalike").propagate = True
     with mock.patch.object(type(gallery), "get", side_effect=error):
-        told = problem(client.get(at("a")), status, kind)
-    assert SECRET not in json.dumps(told)
-    assert told["instance"] in caplog.text, "the log can be asked about it"
+        reply = problem(client.get(at("a")), status, kind)
+    assert SECRET not in json.dumps(reply)
+    assert reply["instance"] in caplog.text, "the log can be asked about it"
 
 
 def test_what_may_work_later_says_when(both: tuple[TestClient, Gallery]) -> None:
@@ -187,8 +187,8 @@ def same_but_no_body(client: TestClient, path: str, **given: Any) -> None:
     varying = {"x-request-id", "retry-after"}
     assert head.status_code == got.status_code, path
     assert head.content == b"", path
-    told = [{n: v for n, v in answer.headers.items() if n not in varying} for answer in (head, got)]
-    assert told[0] == told[1], path
+    reply = [{n: v for n, v in answer.headers.items() if n not in varying} for answer in (head, got)]
+    assert reply[0] == reply[1], path
 
 
 def test_head_is_get_without_a_body(client: TestClient) -> None:
@@ -238,5 +238,5 @@ def test_the_description_is_complete(client: TestClient) -> None:
             for media in operation["responses"].get("200", {}).get("content", {}).values():
                 answered = media.get("schema", {}).get("$ref", "").rpartition("/")[2]
                 schema = described["components"]["schemas"].get(answered, {})
-                told = schema.get("examples") or any("examples" in p for p in schema.get("properties", {}).values())
-                assert not answered or told or answered in (*LISTS, "Ready"), answered
+                reply = schema.get("examples") or any("examples" in p for p in schema.get("properties", {}).values())
+                assert not answered or reply or answered in (*LISTS, "Ready"), answered

@@ -111,10 +111,10 @@ def test_the_addresses_name_services_and_are_understood() -> None:
 def test_the_command_is_one_of_the_program() -> None:
     command = SERVICES["lookalike"]["command"]
     assert str(command) == str(yaml.safe_load(re.findall(r"^CMD (.*)", dockerfile(), re.MULTILINE)[0]))
-    told = lookalike(command[0], "--help")
-    assert told.code == 0
+    answer = lookalike(command[0], "--help")
+    assert answer.code == 0
     for option in (word for word in command[1:] if word.startswith("--")):
-        assert option in told.text
+        assert option in answer.text
     assert 'ENTRYPOINT ["lookalike"]' in dockerfile()
     scripts = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
     assert scripts["lookalike"] == "lookalike.cli:main"

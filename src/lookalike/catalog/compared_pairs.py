@@ -23,12 +23,12 @@ class ComparedPairRepository:
 
     def get(self, pairs: Collection[Pair]) -> dict[Pair, tuple[bytes, bool]]:
         """The digest and the result of those of these pairs that have one."""
-        wanted = set(pairs)
+        requested = set(pairs)
         query = select(_TABLE.c.first_id, _TABLE.c.second_id, _TABLE.c.digest, _TABLE.c.is_copy)
         found: dict[Pair, tuple[bytes, bool]] = {}
         with self._database.read() as conn:
-            for row in rows_in(conn, query, _TABLE.c.first_id, {first for first, _ in wanted}):
-                if (row.first_id, row.second_id) in wanted:
+            for row in rows_in(conn, query, _TABLE.c.first_id, {first for first, _ in requested}):
+                if (row.first_id, row.second_id) in requested:
                     found[row.first_id, row.second_id] = (bytes(row.digest), bool(row.is_copy))
         return found
 

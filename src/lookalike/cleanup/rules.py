@@ -10,9 +10,11 @@ from lookalike.cleanup.file_facts import ExifFacts, FileStatus, Folders, exif_fa
 from lookalike.errors import BadInput
 from lookalike.types import Record
 
-DEFAULT_RULES = ("pixels", "exif", "quality", "oldest", "format")
+DEFAULT_RULES = ("pixels", "exif", "conversion", "quality", "oldest", "format")
 FORMAT_ORDER = ("TIFF", "PNG", "BMP", "HEIF", "JPEG", "AVIF", "WEBP", "GIF")
 """Formats without loss first, then in the order in which cameras rather than web sites make them."""
+LOSSLESS = ("TIFF", "PNG", "BMP", "PPM", "TGA")
+"""Formats that keep all pixels, in many more bytes than a JPEG."""
 _FORMAT_NAMES = {"JPG": "JPEG", "TIF": "TIFF", "HEIC": "HEIF"}
 NEVER = "9999"
 """Sorts after the capture time of every image that has one."""
@@ -55,29 +57,54 @@ class Candidate:
         return exif_facts(self.status.path)
 
 
+Values = Callable[[Sequence[Candidate]], Sequence[Any]]
+"""What a rule compares: the value of each of the candidates that are left."""
+
+
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A rule: the candidates with the highest value stay; `won` and `lost` explain the decision.
-
-    `of_bytes`: the value depends on the bytes of the file alone.
-    """
+    """A rule: the candidates with the highest value stay; `won` and `lost` explain the decision."""
 
     name: str
-    value: Callable[[Candidate], Any]
+    values: Values
     won: str
     lost: str
-    of_bytes: bool = False
+
+
+def _each(value: Callable[[Candidate], Any]) -> Values:
+    """The values of a rule that looks at one candidate at a time."""
+    return lambda candidates: [value(candidate) for candidate in candidates]
+
+
+def _of_bytes(value: Callable[[Candidate], Any]) -> Values:
+    """The same, where it depends on the bytes of the file alone: what is read from the same bytes is read once."""
+
+    def values(candidates: Sequence[Candidate]) -> list[Any]:
+        by_digest = {candidate.record.sha256: candidate for candidate in candidates}
+        found = {digest: value(one) for digest, one in by_digest.items()} if len(by_digest) > 1 else {}
+        return [found.get(candidate.record.sha256) for candidate in candidates]
+
+    return values
+
+
+def _not_converted(candidates: Sequence[Candidate]) -> list[bool]:
+    """Whether a file was not made from another one by a conversion that adds bytes, but no quality.
+
+    A lossless file with exactly the pixels of a JPEG was converted from it; the other way round they would differ.
+    """
+    records = [candidate.record for candidate in candidates]
+    of_jpegs = {record.pixels for record in records if record.format == "JPEG"} - {None}
+    return [record.format not in LOSSLESS or record.pixels not in of_jpegs for record in records]
 
 
 _RULES: Mapping[str, Rule] = {
     rule.name: rule
     for rule in (
-        Rule("pixels", lambda c: c.pixels, "most pixels", "fewer pixels", of_bytes=True),
-        Rule("quality", lambda c: c.bytes_per_pixel, "least compressed", "more compressed", of_bytes=True),
-        Rule("exif", lambda c: c.exif.has_exif, "has EXIF data", "no EXIF data", of_bytes=True),
-        Rule(
-            "oldest", lambda c: _Earlier(c.exif.taken or NEVER), "taken first", "taken later, or unknown", of_bytes=True
-        ),
+        Rule("pixels", _of_bytes(lambda c: c.pixels), "most pixels", "fewer pixels"),
+        Rule("exif", _of_bytes(lambda c: c.exif.has_exif), "has EXIF data", "no EXIF data"),
+        Rule("conversion", _not_converted, "the JPEG that was converted", "converted from a JPEG"),
+        Rule("quality", _of_bytes(lambda c: c.bytes_per_pixel), "least compressed", "more compressed"),
+        Rule("oldest", _of_bytes(lambda c: _Earlier(c.exif.taken or NEVER)), "taken first", "taken later, or unknown"),
     )
 }
 RULE_NAMES = (*_RULES, "format", "format=A/B/...", "folder=DIR")
@@ -118,7 +145,7 @@ def _parse_rule(text: str) -> Rule:
         folders = Folders([value])
         return Rule(
             "folder",
-            lambda candidate: folders.containing(candidate.status.path) is not None,
+            _each(lambda candidate: folders.containing(candidate.status.path) is not None),
             f"in {value}",
             f"not in {value}",
         )
@@ -131,27 +158,26 @@ def _format_rule(names: Sequence[str]) -> Rule:
         raise BadInput("format= names no format; write them in order, such as format=heif/jpeg/png")
     places = {name: -place for place, name in reversed(list(enumerate(order)))}
     return Rule(
-        "format", lambda candidate: places.get(candidate.record.format, -len(order)), "preferred format", "other format"
+        "format",
+        _each(lambda candidate: places.get(candidate.record.format, -len(order))),
+        "preferred format",
+        "other format",
     )
 
 
 _SAME = "the same by every rule; "
 _TIE_BREAKERS = (
-    Rule("reference", lambda c: c.reference is not None, "in a reference folder", "a copy is in a reference folder"),
-    Rule("link", lambda c: not c.status.is_link, "a file, not a link", "a link"),
-    Rule("added", lambda c: -c.record.created, _SAME + "added first", _SAME + "added later"),
-    Rule("path", lambda c: -len(c.status.path), _SAME + "shortest path", _SAME + "longer path"),
-    Rule("key", lambda c: _Earlier(c.record.key), _SAME + "first by name", _SAME + "later by name"),
+    Rule(
+        "reference",
+        _each(lambda c: c.reference is not None),
+        "in a reference folder",
+        "a copy is in a reference folder",
+    ),
+    Rule("link", _each(lambda c: not c.status.is_link), "a file, not a link", "a link"),
+    Rule("added", _each(lambda c: -c.record.created), _SAME + "added first", _SAME + "added later"),
+    Rule("path", _each(lambda c: -len(c.status.path)), _SAME + "shortest path", _SAME + "longer path"),
+    Rule("key", _each(lambda c: _Earlier(c.record.key)), _SAME + "first by name", _SAME + "later by name"),
 )
-
-
-def _values(rule: Rule, candidates: Sequence[Candidate]) -> list[Any]:
-    """The value of each candidate; what is read from the same bytes is read once."""
-    if not rule.of_bytes:
-        return [rule.value(candidate) for candidate in candidates]
-    by_digest = {candidate.record.sha256: candidate for candidate in candidates}
-    values = {digest: rule.value(candidate) for digest, candidate in by_digest.items()} if len(by_digest) > 1 else {}
-    return [values.get(candidate.record.sha256) for candidate in candidates]
 
 
 def choose(candidates: Sequence[Candidate], rules: Sequence[Rule]) -> tuple[Candidate, dict[Candidate, str]]:
@@ -161,7 +187,7 @@ def choose(candidates: Sequence[Candidate], rules: Sequence[Rule]) -> tuple[Cand
     for rule in (*rules, *_TIE_BREAKERS):
         if len(left) == 1:
             break
-        values = _values(rule, left)
+        values = rule.values(left)
         best = max(values) if len(set(values)) > 1 else values[0]
         losers = [candidate for candidate, value in zip(left, values, strict=True) if value != best]
         if losers:

@@ -66,10 +66,6 @@ class Links:
         different = low != high
         return Links.joined([Links(low[different], high[different], self.distances[different])])
 
-    def touching(self, ids: Ids) -> NDArray[np.bool_]:
-        """Which of the pairs have one of these ids."""
-        return np.isin(self.first, ids) | np.isin(self.second, ids)
-
     def where(self, mask: NDArray[np.bool_]) -> "Links":
         """The pairs that a mask selects."""
         return Links(self.first[mask], self.second[mask], self.distances[mask])

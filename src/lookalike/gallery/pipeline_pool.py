@@ -229,9 +229,11 @@ class PipelinePool:
         return self.decoder_for(tuple(o.pipeline.input for o in opened))
 
     def decoder_for(self, inputs: tuple[InputSpec, ...]) -> DecodePool:
-        """Return the decoder for these inputs."""
+        """Return the decoder for these inputs; those of earlier sets of pipelines end with what still uses them."""
         with self._open_lock:
             if inputs not in self._decoders:
+                used = {opened.pipeline.input for opened in self._open.values()}.union(inputs)
+                self._decoders = {key: decoder for key, decoder in self._decoders.items() if used.issuperset(key)}
                 self._decoders[inputs] = DecodePool(
                     inputs, limits=self._limits, workers=self._workers, inline_limit=self._inline_limit
                 )

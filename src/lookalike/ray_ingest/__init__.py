@@ -3,13 +3,12 @@
 Nothing here is imported before the command `ingest` runs, and Ray itself only to connect.
 """
 
-from lookalike.ray_ingest.cluster import LOCAL, connected, cores_of_workers
+from lookalike.ray_ingest.cluster import LOCAL, Workers, connected, cores_of_workers, parse_workers
 from lookalike.ray_ingest.index_updates import IndexUpdates
 from lookalike.ray_ingest.job import IngestJob, check_catalog, prepare_job
 from lookalike.ray_ingest.rejected import RejectedWriter
 from lookalike.ray_ingest.run import IngestRun
 from lookalike.ray_ingest.units import UnitReader, UnitResult
-from lookalike.ray_ingest.workers import Workers, parse_workers
 
 __all__ = [
     "LOCAL",

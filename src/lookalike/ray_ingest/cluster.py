@@ -1,18 +1,19 @@
 """Connecting to a Ray cluster that authenticates its members, or starting one on this machine."""
 
 import os
+import re
 import secrets
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from lookalike.cpu import usable_cores
 from lookalike.errors import BadSetting, Unavailable
 from lookalike.optional import require
-from lookalike.ray_ingest.workers import Workers
 
 LOCAL = "local"
 """The address of a cluster of this machine alone, which is started for the command and ends with it."""
@@ -28,6 +29,25 @@ _VARIABLES = {
 }
 _STATUS = "from ray.scripts.scripts import main; main()"
 """The program `ray`, which need not be in the PATH."""
+
+
+@dataclass(frozen=True, slots=True)
+class Workers:
+    """Fewest and most workers; `most` is None for as many as the cluster has room for."""
+
+    fewest: int = 1
+    most: int | None = None
+
+
+def parse_workers(text: str) -> Workers:
+    """Parse `4`, `2-16` or `2-`; raises BadSetting for anything else."""
+    match = re.fullmatch(r"(\d+)(?:(-)(\d*))?", text)
+    if match is not None:
+        fewest = int(match[1])
+        most = fewest if match[2] is None else int(match[3]) if match[3] else None
+        if fewest >= 1 and (most is None or most >= fewest):
+            return Workers(fewest, most)
+    raise BadSetting(f"--workers must be a number or a range, such as 8, 2-16 or 2-, not {text!r}")
 
 
 @contextmanager
@@ -72,8 +92,8 @@ def connected(address: str) -> Iterator[None]:
             ray.shutdown()
 
 
-def cores_of_workers(wanted: int | None, workers: Workers) -> int:
-    """Return the cores of a worker in the connected cluster: those wanted, or all of the smallest machine.
+def cores_of_workers(requested: int | None, workers: Workers) -> int:
+    """Return the cores of a worker in the connected cluster: those requested, or all of the smallest machine.
 
     Raises:
         BadSetting: The cluster has no room for the fewest workers.
@@ -81,7 +101,7 @@ def cores_of_workers(wanted: int | None, workers: Workers) -> int:
     import ray  # noqa: PLC0415 - of the extra ray
 
     machines = [int(node["Resources"].get("CPU", 0)) for node in ray.nodes() if node["Alive"]]
-    each = wanted or min((cores for cores in machines if cores), default=1)
+    each = requested or min((cores for cores in machines if cores), default=1)
     room = sum(cores // each for cores in machines)
     if room < workers.fewest:
         raise BadSetting(

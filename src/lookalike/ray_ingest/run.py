@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from lookalike.errors import LookalikeError, Unavailable
+from lookalike.ray_ingest.cluster import Workers
 from lookalike.ray_ingest.job import IngestJob
 from lookalike.ray_ingest.units import UnitReader, UnitResult
 from lookalike.ray_ingest.worker import IngestWorker
-from lookalike.ray_ingest.workers import Workers
 
 READERS = 4
 """Files of manifests read at a time; one alone gives more rows a second than any catalog takes images."""

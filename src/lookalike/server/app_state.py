@@ -19,7 +19,6 @@ from lookalike.server.cleanup_plans import CleanupPlans
 from lookalike.server.executor import BoundedExecutor
 from lookalike.server.health import HealthMonitor
 from lookalike.server.job_runner import JobRunner
-from lookalike.server.listed_clusters import ListedClusters
 from lookalike.server.live_queries import MAX_KEPT, LiveQueries
 from lookalike.server.memory_budget import MemoryBudget
 from lookalike.server.metrics import Metrics
@@ -82,7 +81,6 @@ class AppState:
         self.live_queries = LiveQueries(gallery, settings.live_queries)
         self.jobs = JobRunner(gallery, fetcher, settings.import_from, self.live_queries)
         self.cleanup_plans = CleanupPlans()
-        self.listed_clusters = ListedClusters()
         self.background_sync = BackgroundSync(gallery)
         self.changes = ChangeWatcher(lambda: self.probe(gallery.catalog.changes.last_sequence))
         self.health = HealthMonitor(self._probes)

@@ -10,11 +10,10 @@ from numpy.typing import NDArray
 
 from lookalike.errors import BadInput
 from lookalike.imaging.borders import find_border
-from lookalike.types import Pixels
+from lookalike.types import Box, Pixels
 from lookalike.verification import xfeat
 from lookalike.verification.agreement import Moments, moments
 from lookalike.verification.raster import Grey, blur, shrink
-from lookalike.verification.types import Box
 from lookalike.verification.xfeat import LocalFeatures
 
 MAX_PIXELS: Final = 320_000
@@ -158,10 +157,6 @@ class VerificationEncoder:
         factor = min(1.0, COLOR_SIDE / max(small.shape[:2]))
         size = (max(1, round(small.shape[1] * factor)), max(1, round(small.shape[0] * factor)))
         return Side(luma_of(small), shrink(small, *size), full_width, full_height)
-
-    def from_luma(self, luma: Pixels, full_width: int, full_height: int) -> Side:
-        """Prepare a grey image `(h, w)` uint8; see `from_pixels`."""
-        return self.from_pixels(luma, full_width, full_height)
 
 
 TURNS: Final = tuple((quarters, mirrored) for mirrored in (False, True) for quarters in range(4))

@@ -1,24 +1,24 @@
 """Verification of a pair of images: whole against whole first, then aligned by local features."""
 
 import math
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final, Literal
 
 import numpy as np
 
-from lookalike.cpu import usable_cores
+from lookalike.types import Box, Matrix, Transform, Verification, VerificationMethod
 from lookalike.verification import xfeat
 from lookalike.verification.agreement import MIN_TEXTURED, MIN_VARIANCE, share_agreeing
 from lookalike.verification.alignment import Homography, find_alignments, normalised
 from lookalike.verification.comparison import ALIGNED, Compared, compare
 from lookalike.verification.side import TURNS, Scale, Side
-from lookalike.verification.types import NOTHING, WHOLE, Box, Matrix, Method, Transform, Verification
 
 Small = Literal["query", "stored"]
 """Which of two images shows a small part of the other only."""
+WHOLE: Final = Box(0.0, 0.0, 1.0, 1.0)
+NOTHING: Final = Verification(None, 0.0, 0.0, None, (), None, 0.0)
+"""Nothing to compare: one of the images is flat."""
 MIN_WHOLE: Final = 0.45
 """Agreement of the squashed images from which their alignment is refined and compared at full detail."""
 ALIKE: Final = 0.9
@@ -86,20 +86,6 @@ class Verifier:
     def _uses_local_features(self) -> bool:
         return xfeat.available() if self._local is None else self._local
 
-    def verify_many(self, query: Side, stored: Sequence[Side], *, workers: int | None = None) -> list[Verification]:
-        """Compare a query with several stored images, in their order.
-
-        Args:
-            query: The image that was searched for.
-            stored: The candidates.
-            workers: Threads (None: the cores that this process may use).
-        """
-        count = min(workers or usable_cores(), len(stored))
-        if count <= 1:
-            return [self.verify(query, side) for side in stored]
-        with ThreadPoolExecutor(count, "verify") as pool:
-            return list(pool.map(lambda side: self.verify(query, side), stored))
-
     def _local_candidate(
         self, query: Side, stored: Side, *, mirrored: bool, small: Small | None = None
     ) -> "_Candidate | None":
@@ -145,7 +131,7 @@ class _Candidate:
     """A comparison, and how it was aligned."""
 
     compared: Compared | None
-    method: Method
+    method: VerificationMethod
     inliers: int | None
 
     @property

@@ -166,9 +166,9 @@ def test_an_index_that_holds_too_little_is_refused(folder: Path, catalog_url: st
         [name] = client.indices.get_alias(index=f"{prefix}*")
         [mapping] = client.indices.get_mapping(index=name).values()
         meta = mapping["mappings"]["_meta"]["lookalike"]
-        for sequence, told in ((4, "only at change 4.* 2 images"), (1000, "change 1000, from which.* 6 images")):
+        for sequence, reply in ((4, "only at change 4.* 2 images"), (1000, "change 1000, from which.* 6 images")):
             client.indices.put_mapping(index=name, meta={"lookalike": {**meta, "sequence": sequence}})
-            with open_gallery(folder) as gallery, pytest.raises(Damaged, match=told):
+            with open_gallery(folder) as gallery, pytest.raises(Damaged, match=reply):
                 gallery.search(image(1))
     assert left(catalog_url) == (0, 6)
 
@@ -188,16 +188,16 @@ def test_vectors_in_milvus(catalog_url: str, cache: Path, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    ("index", "told"),
+    ("index", "reply"),
     [({}, "server for phash"), ({"phash": "mih"}, "server for phash"), ("existing", "another application")],
 )
 def test_features_are_left_to_engines_of_their_own_alone(
-    catalog_url: str, tmp_path: Path, index: dict[str, str] | str, told: str
+    catalog_url: str, tmp_path: Path, index: dict[str, str] | str, reply: str
 ) -> None:
     if isinstance(index, str):
         index = {"phash": f"{elasticsearch.server()}?index=theirs&id_attribute=doc"}
     made_with = GallerySettings(("phash",), index, catalog=catalog_url)
-    with pytest.raises(BadSetting, match=told):
+    with pytest.raises(BadSetting, match=reply):
         create_gallery(tmp_path / "gallery", made_with, from_environment())
     assert not (tmp_path / "gallery").exists()
     plain = GallerySettings(("phash",), index, catalog=catalog_url)
@@ -206,5 +206,5 @@ def test_features_are_left_to_engines_of_their_own_alone(
     (tmp_path / "gallery" / "gallery.toml").write_text(
         f'pipelines = ["phash"]\ncatalog = "{plain.catalog}"\n[index]\n{plain_text}'
     )
-    with pytest.raises(BadSetting, match=told):
+    with pytest.raises(BadSetting, match=reply):
         open_gallery(tmp_path / "gallery")

@@ -24,12 +24,12 @@ class Child:
     """A process that runs `work(*arguments)`; what it prints is read from `said`, a line or all to its end."""
 
     def __init__(self, work: Callable[..., None], *arguments: object) -> None:
-        hears, speaks = FORKS.Pipe(duplex=False)
-        self._process = FORKS.Process(target=_run, args=(speaks, work, arguments))
+        receiver, sender = FORKS.Pipe(duplex=False)
+        self._process = FORKS.Process(target=_run, args=(sender, work, arguments))
         self._process.start()
-        speaks.close()
-        self.said = os.fdopen(os.dup(hears.fileno()), encoding="utf-8")
-        hears.close()
+        sender.close()
+        self.said = os.fdopen(os.dup(receiver.fileno()), encoding="utf-8")
+        receiver.close()
 
     @property
     def exit_code(self) -> int | None:
@@ -48,7 +48,7 @@ class Child:
         self._process.join()
 
 
-def _run(speaks: Connection, work: Callable[..., None], arguments: tuple[object, ...]) -> None:
-    os.dup2(speaks.fileno(), 1)
+def _run(sender: Connection, work: Callable[..., None], arguments: tuple[object, ...]) -> None:
+    os.dup2(sender.fileno(), 1)
     sys.stdout = os.fdopen(1, "w", encoding="utf-8")
     work(*arguments)

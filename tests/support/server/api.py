@@ -70,23 +70,23 @@ def problem(answer: Response, status: int, kind: str) -> dict[str, Any]:
     """The problem in an answer, which must be one of this status and kind."""
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "application/problem+json"
-    told: dict[str, Any] = answer.json()
-    assert told["type"] == f"urn:lookalike:error:{kind}", told
-    assert told["status"] == status
-    assert told["instance"] == answer.headers["x-request-id"]
-    assert told["title"]
-    assert told["detail"]
-    return told
+    reply: dict[str, Any] = answer.json()
+    assert reply["type"] == f"urn:lookalike:error:{kind}", reply
+    assert reply["status"] == status
+    assert reply["instance"] == answer.headers["x-request-id"]
+    assert reply["title"]
+    assert reply["detail"]
+    return reply
 
 
 def lines(answer: Response) -> list[dict[str, Any]]:
     """The outcomes of an answer, of lines or in one object, and at last an error of the whole, as lines have it."""
     if answer.headers["content-type"].startswith("application/x-ndjson"):
         return [json.loads(line) for line in answer.text.splitlines()]
-    told = answer.json()
-    assert set(told) == {"outcomes", "error"}
-    outcomes: list[dict[str, Any]] = told["outcomes"]
-    return outcomes if told["error"] is None else [*outcomes, {"error": told["error"]}]
+    reply = answer.json()
+    assert set(reply) == {"outcomes", "error"}
+    outcomes: list[dict[str, Any]] = reply["outcomes"]
+    return outcomes if reply["error"] is None else [*outcomes, {"error": reply["error"]}]
 
 
 @contextmanager

@@ -86,7 +86,7 @@ def layered(access: Authenticator, hosts: AllowedHosts | None = None, link: OneT
 
 
 def ring_of(catalog: Catalog, seconds: float = 0.0) -> ApiKeyCache:
-    """The keys of a catalog, read anew at each request unless told otherwise."""
+    """The keys of a catalog, read again at each request by default."""
     return ApiKeyCache(catalog.api_keys.list_all, seconds=seconds)
 
 

@@ -47,6 +47,7 @@ class Candidates:
         below: str = "",
         created: float = 0.0,
         reference: str | None = None,
+        pixels: bytes | None = None,
     ) -> Candidate:
         number = next(self._numbers)
         path = self._folder / below / f"{number}.img"
@@ -61,7 +62,7 @@ class Candidates:
             key=str(number),
             path=str(path),
             sha256=digest,
-            pixels=None,
+            pixels=pixels,
             nbytes=status.nbytes,
             width=size[0],
             height=size[1],
@@ -96,6 +97,23 @@ def test_quality_is_bytes_by_pixel(candidates: Candidates) -> None:
     half = encoded(image.resize((80, 60)), "JPEG", quality=95)
     larger = candidates.make(versions[0], size=(160, 120))
     assert kept([larger, candidates.make(half, size=(80, 60))], "quality") == 1
+
+
+@pytest.mark.parametrize("format_", ["PNG", "BMP", "TIFF"])
+def test_a_conversion_that_adds_bytes_alone_is_not_kept(candidates: Candidates, format_: str) -> None:
+    jpeg = candidates.make(b"1" * 900, format="JPEG", pixels=b"one")
+    converted = candidates.make(b"2" * 9000, format=format_, pixels=b"one")
+    assert kept([jpeg, converted], *DEFAULT_RULES) == 0
+    assert kept([jpeg, converted], f"format={format_}", *DEFAULT_RULES) == 1
+
+
+def test_what_has_other_pixels_is_no_conversion(candidates: Candidates) -> None:
+    png = candidates.make(b"2" * 9000, format="PNG", pixels=b"one")
+    compressed = candidates.make(b"1" * 900, format="JPEG", pixels=b"other")
+    webp = candidates.make(b"3" * 500, format="WEBP", pixels=b"one")  # may be without loss, too
+    unknown = candidates.make(b"4" * 800, format="JPEG", pixels=None)
+    assert kept([png, compressed, webp, unknown], *DEFAULT_RULES) == 0
+    assert kept([candidates.make(b"2" * 9000, format="PNG", pixels=None), unknown], *DEFAULT_RULES) == 0
 
 
 @pytest.mark.parametrize("format_", ["JPEG", "PNG", "WEBP", "TIFF", "HEIF"])

@@ -73,8 +73,8 @@ def test_images_are_removed_by_prefix_and_filter(gallery: Path) -> None:
 def test_images_of_the_gallery_are_compared_by_key(gallery: Path, tmp_path: Path) -> None:
     file, key = tmp_path / "photos" / "trip" / "0, a.png", "trip/0, a.png"
     for arguments in ((file, "--key", key), ("--key", key, "--key", key)):
-        told = lookalike("compare", *arguments, "-g", gallery, "--json").line
-        assert (told["b"], told["same_bytes"], told["evidence"]) == (key, True, "exact")
+        answer = lookalike("compare", *arguments, "-g", gallery, "--json").line
+        assert (answer["b"], answer["same_bytes"], answer["evidence"]) == (key, True, "exact")
     missing = lookalike("compare", file, "--key", "nothing", "-g", gallery)
     assert missing.code == 4
 

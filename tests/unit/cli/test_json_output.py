@@ -88,9 +88,9 @@ def test_add_tells_of_each_image(gallery: Path, folder: Path) -> None:
     ran = lookalike("add", folder, "-g", gallery, "--json")
     assert ran.code == 1
     assert all(set(line) == {"key", "path", "outcome", "reason", "sequence", "truncated"} for line in ran.lines)
-    told = {line["key"]: line for line in ran.lines}
-    assert set(told) == {"a.png", "b c.png", "grüße 🌄.png", "[bold]x.png", "sub/d.png", "broken.jpg"}
-    assert told["sub/d.png"] == {
+    answer = {line["key"]: line for line in ran.lines}
+    assert set(answer) == {"a.png", "b c.png", "grüße 🌄.png", "[bold]x.png", "sub/d.png", "broken.jpg"}
+    assert answer["sub/d.png"] == {
         "key": "sub/d.png",
         "path": str(folder / "sub/d.png"),
         "outcome": "added",
@@ -98,7 +98,7 @@ def test_add_tells_of_each_image(gallery: Path, folder: Path) -> None:
         "sequence": 5,
         "truncated": False,
     }
-    assert (told["broken.jpg"]["outcome"], told["broken.jpg"]["sequence"]) == ("rejected", None)
+    assert (answer["broken.jpg"]["outcome"], answer["broken.jpg"]["sequence"]) == ("rejected", None)
     assert "grüße 🌄.png".encode() in ran.out  # as it stands, not in escapes
     again = lookalike("add", folder, "-g", gallery, "--json")
     assert {line["outcome"] for line in again.lines} == {"unchanged", "rejected"}
@@ -115,9 +115,9 @@ def test_add_one_file_under_a_key_with_attributes(gallery: Path, folder: Path) -
 def test_add_names_duplicates_and_changes(full: Path, folder: Path) -> None:
     shutil.copy(folder / "a.png", folder / "z.png")
     drawn(50).save(folder / "b c.png")
-    told = {line["key"]: line for line in lookalike("add", folder, "-g", full, "--json").lines}
-    assert (told["z.png"]["outcome"], told["b c.png"]["outcome"]) == ("duplicate", "updated")
-    assert "a.png" in told["z.png"]["reason"]
+    answer = {line["key"]: line for line in lookalike("add", folder, "-g", full, "--json").lines}
+    assert (answer["z.png"]["outcome"], answer["b c.png"]["outcome"]) == ("duplicate", "updated")
+    assert "a.png" in answer["z.png"]["reason"]
 
 
 def test_search_finds_the_original(full: Path, tmp_path: Path) -> None:
@@ -348,6 +348,6 @@ def test_version_and_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["--version"]) == 0
     assert re.fullmatch(r"lookalike \d+\.\d+\.\d+\n", capsys.readouterr().out)
     assert run(["--help"]) == 0
-    told = capsys.readouterr().out
+    answer = capsys.readouterr().out
     commands = "add search show rm ls duplicates compare init status repair models doctor".split()
-    assert all(command in told for command in commands)
+    assert all(command in answer for command in commands)

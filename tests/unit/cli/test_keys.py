@@ -40,18 +40,18 @@ def test_json(gallery: Path) -> None:
     made = lookalike(
         "keys", "create", "--any-tenant", "--label", "the shop", "--max-bytes", "1000", "--json", "-g", gallery
     )
-    told = made.line
-    token = told.pop("key")
-    assert token.startswith(f"lk_{told['id']}_")
-    assert (told["scope"], told["tenant"], told["label"], told["revoked"]) == ("read", None, "the shop", None)
-    assert told["limits"] == {"body_bytes": 1000}
-    assert lookalike("keys", "list", "--json", "-g", gallery).lines == [told]
-    ended = lookalike("keys", "revoke", told["id"], "--json", "-g", gallery).line
+    answer = made.line
+    token = answer.pop("key")
+    assert token.startswith(f"lk_{answer['id']}_")
+    assert (answer["scope"], answer["tenant"], answer["label"], answer["revoked"]) == ("read", None, "the shop", None)
+    assert answer["limits"] == {"body_bytes": 1000}
+    assert lookalike("keys", "list", "--json", "-g", gallery).lines == [answer]
+    ended = lookalike("keys", "revoke", answer["id"], "--json", "-g", gallery).line
     assert ended["revoked"] is not None
-    again = lookalike("keys", "revoke", told["id"], "--json", "-g", gallery).line
+    again = lookalike("keys", "revoke", answer["id"], "--json", "-g", gallery).line
     assert again == ended  # the first time counts
     assert lookalike("keys", "list", "--json", "-g", gallery).lines == [ended]
-    assert lookalike("keys", "revoke", "--forget", told["id"], "-g", gallery).code == 0
+    assert lookalike("keys", "revoke", "--forget", answer["id"], "-g", gallery).code == 0
     assert "No keys" in lookalike("keys", "list", "-g", gallery).text
 
 

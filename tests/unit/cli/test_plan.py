@@ -140,3 +140,9 @@ def test_machines_for_a_deadline() -> None:
     refused = lookalike(*words, "--deadline", "2d", "--machines", "3")
     assert (refused.code, "exclude each other" in refused.err) == (2, True)
     assert lookalike(*words, "--deadline", "1h").code == 2
+
+
+def test_windows_of_stored_images_are_not_planned_for() -> None:
+    ran = lookalike("plan", "--images", "1M", "--pipelines", "phash,vgg16-copy-windows")
+    assert ran.code == 2
+    assert "leave it out" in ran.err

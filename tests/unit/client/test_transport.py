@@ -41,7 +41,7 @@ PUT = {"key": "a", "outcome": "added", "reason": None, "sequence": 1}
 
 
 @dataclass(frozen=True)
-class Told:
+class ScriptedResponse:
     """An answer as bytes; none at all where `status` is 0: the connection is closed. After `seconds`."""
 
     status: int = 200
@@ -56,20 +56,20 @@ class Told:
         return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
 
 
-BROKEN = Told(0)
+BROKEN = ScriptedResponse(0)
 
 
-def problem(error: LookalikeError, **headers: str) -> Told:
-    told = problem_of(error)
+def problem(error: LookalikeError, **headers: str) -> ScriptedResponse:
+    reply = problem_of(error)
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return Told(told["status"], told, {"Content-Type": MEDIA_TYPE, **named})
+    return ScriptedResponse(reply["status"], reply, {"Content-Type": MEDIA_TYPE, **named})
 
 
 class Server:
     """Answers one connection after the other as `script` has it, the last of it again and again."""
 
     def __init__(self) -> None:
-        self.script: list[Told] = []
+        self.script: list[ScriptedResponse] = []
         self.asked: list[bytes] = []
         self._listening = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._listening.getsockname()[1]}"
@@ -86,11 +86,11 @@ class Server:
                 return
             with connection:
                 self.asked.append(_request(connection))
-                told = self.script.pop(0) if len(self.script) > 1 else self.script[0]
-                time.sleep(told.seconds)
-                if told.status:
+                reply = self.script.pop(0) if len(self.script) > 1 else self.script[0]
+                time.sleep(reply.seconds)
+                if reply.status:
                     try:
-                        connection.sendall(told.written())
+                        connection.sendall(reply.written())
                     except OSError:
                         continue  # it did not wait for us
 
@@ -131,7 +131,7 @@ def test_what_may_be_repeated_is(server: Server, client: Client) -> None:
         BROKEN,
         problem(Unavailable("down")),
         problem(GalleryBusy("busy"), Retry_After="0"),
-        Told(body=PUT),
+        ScriptedResponse(body=PUT),
     ]
     data = bytes(range(256)) * 100
     assert client.put("a", data).sequence == 1
@@ -142,7 +142,10 @@ def test_what_may_be_repeated_is(server: Server, client: Client) -> None:
 
 def test_a_search_is_repeated_and_its_form_is_whole(server: Server, client: Client) -> None:
     answer = {"hits": [], "page": 1, "page_size": 10, "more": False, "next": None, "exact_within": {}, "failed": {}}
-    server.script = [BROKEN, Told(body=answer | {"sequence": 0, "took_ms": {}, "a later version's": "field"})]
+    server.script = [
+        BROKEN,
+        ScriptedResponse(body=answer | {"sequence": 0, "took_ms": {}, "a later version's": "field"}),
+    ]
     assert client.search(b"some bytes", k=3).hits == ()
     assert len(server.asked) == 2
     assert all(b"some bytes" in asked and b'name="k"' in asked for asked in server.asked)
@@ -164,13 +167,13 @@ def test_what_must_not_be_repeated_is_not(server: Server, client: Client) -> Non
 
 def test_a_refusal_at_the_door_is_no_work_done(server: Server, client: Client) -> None:
     refused = problem(TooManyRequests("slowly"), Retry_After="0")
-    server.script = [refused, refused, Told(body=JOB)]
+    server.script = [refused, refused, ScriptedResponse(body=JOB)]
     assert client.start_job({"kind": "repair"}).state == "done"
     assert len(server.asked) == 3
 
 
 def test_changes_on_condition_are_repeated_only_where_they_were_refused(server: Server, client: Client) -> None:
-    server.script = [problem(Unavailable("full"), Retry_After="0"), Told(body=PUT)]
+    server.script = [problem(Unavailable("full"), Retry_After="0"), ScriptedResponse(body=PUT)]
     assert client.put("a", b"x", expected=3).sequence == 1
     server.script, server.asked = [BROKEN], []
     with pytest.raises(Unavailable):
@@ -194,14 +197,14 @@ def test_attempts_and_waiting_end(server: Server, client: Client) -> None:
 
 
 def test_retry_after_is_minded(server: Server, client: Client) -> None:
-    server.script = [problem(TooManyRequests("slowly"), Retry_After="1"), Told(204, b"")]
+    server.script = [problem(TooManyRequests("slowly"), Retry_After="1"), ScriptedResponse(204, b"")]
     started = time.monotonic()
     client.not_a_match(["a", "b"])
     assert time.monotonic() - started >= 1
 
 
 def test_a_slow_service_is_not_waited_for(server: Server) -> None:
-    server.script = [Told(body=PUT, seconds=1.0)]
+    server.script = [ScriptedResponse(body=PUT, seconds=1.0)]
     with Client(server.url, timeout=0.2) as client, pytest.raises(Unavailable, match=r"0\.2 seconds"):
         client.start_job({"kind": "repair"})
     assert len(server.asked) == 1
@@ -216,23 +219,23 @@ def test_nobody_there() -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "kind"),
+    ("reply", "kind"),
     [
-        (Told(301, b"", {"Location": "https://elsewhere.example/"}), BadSetting),
-        (Told(200, b"<html>", {"Content-Type": "text/html"}), BadSetting),
-        (Told(200, [1]), BadSetting),
-        (Told(200, {"other": "thing"}), BadSetting),
-        (Told(401, b"no", {"Content-Type": "text/plain"}), AccessDenied),
-        (Told(404, {}), NotFound),
-        (Told(418, b""), BadInput),
-        (Told(500, b"Traceback"), LookalikeError),
-        (Told(400, b"{", {"Content-Type": MEDIA_TYPE}), BadInput),
+        (ScriptedResponse(301, b"", {"Location": "https://elsewhere.example/"}), BadSetting),
+        (ScriptedResponse(200, b"<html>", {"Content-Type": "text/html"}), BadSetting),
+        (ScriptedResponse(200, [1]), BadSetting),
+        (ScriptedResponse(200, {"other": "thing"}), BadSetting),
+        (ScriptedResponse(401, b"no", {"Content-Type": "text/plain"}), AccessDenied),
+        (ScriptedResponse(404, {}), NotFound),
+        (ScriptedResponse(418, b""), BadInput),
+        (ScriptedResponse(500, b"Traceback"), LookalikeError),
+        (ScriptedResponse(400, b"{", {"Content-Type": MEDIA_TYPE}), BadInput),
         (problem(Conflict("changed", sequence=9)), Conflict),
-        (Told(503, {"type": "about:blank", "detail": None}, {"Content-Type": MEDIA_TYPE}), Unavailable),
+        (ScriptedResponse(503, {"type": "about:blank", "detail": None}, {"Content-Type": MEDIA_TYPE}), Unavailable),
     ],
 )
-def test_strange_answers(server: Server, client: Client, told: Told, kind: type[LookalikeError]) -> None:
-    server.script = [told]
+def test_strange_answers(server: Server, client: Client, reply: ScriptedResponse, kind: type[LookalikeError]) -> None:
+    server.script = [reply]
     with pytest.raises(LookalikeError) as raised:
         client.get("a")
     assert type(raised.value) is kind
@@ -240,7 +243,7 @@ def test_strange_answers(server: Server, client: Client, told: Told, kind: type[
 
 
 def test_the_key_is_sent_and_never_shown(server: Server, client: Client) -> None:
-    server.script = [Told(body=JOB)]
+    server.script = [ScriptedResponse(body=JOB)]
     client.job("1")
     assert b"Authorization: Bearer lk_secret" in server.asked[0]
     assert "lk_secret" not in repr(client)
@@ -248,7 +251,7 @@ def test_the_key_is_sent_and_never_shown(server: Server, client: Client) -> None
 
 
 def test_whose_images(server: Server) -> None:
-    server.script = [Told(body={"deleted": 0, "keys": [], "sequence": 0})]
+    server.script = [ScriptedResponse(body={"deleted": 0, "keys": [], "sequence": 0})]
     with Client(server.url) as plain, Client(server.url, tenant="Jürgen & co") as named:
         plain.remove("a")
         plain.remove("a", tenant="bob")
@@ -259,7 +262,7 @@ def test_whose_images(server: Server) -> None:
 
 
 def test_a_path_before_the_api_stays(server: Server) -> None:
-    server.script = [Told(body=JOB)]
+    server.script = [ScriptedResponse(body=JOB)]
     with Client(server.url + "/images/") as client:
         client.job("1")
     assert server.asked[0].startswith(b"GET /images/v1/jobs/1 ")
@@ -276,15 +279,15 @@ def test_addresses_that_are_none(url: str) -> None:
 
 def test_jobs_are_waited_for(server: Server, client: Client) -> None:
     running = JOB | {"state": "running"}
-    server.script = [Told(body=running), Told(body=running), Told(body=JOB)]
+    server.script = [ScriptedResponse(body=running), ScriptedResponse(body=running), ScriptedResponse(body=JOB)]
     assert client.repair() == client.repair()
     failed = {"state": "failed", "error": problem_of(GalleryBusy("another process"))}
-    server.script = [Told(body=JOB | failed)]
+    server.script = [ScriptedResponse(body=JOB | failed)]
     with pytest.raises(GalleryBusy, match="another"):
         client.wait_for("1")
-    server.script = [Told(body=JOB | {"state": "cancelled"})]
+    server.script = [ScriptedResponse(body=JOB | {"state": "cancelled"})]
     with pytest.raises(Unavailable, match="cancelled"):
         client.wait_for("1")
-    server.script = [Told(body=running)]
+    server.script = [ScriptedResponse(body=running)]
     with pytest.raises(Unavailable, match="not done"):
         client.wait_for("1", seconds=0.3)

@@ -51,7 +51,7 @@ def test_pairs_are_compared_once(tmp_path: Path, compared: list[int], monkeypatc
         gallery.add(photos)
     first = clusters(tmp_path / "gallery")
     assert len(first) == len(compared) == 3
-    assert clusters(tmp_path / "gallery") == first  # in a gallery that was opened anew
+    assert clusters(tmp_path / "gallery") == first  # in a gallery that was opened again
     assert len(compared) == 3
     (photos / "1 copy.jpg").write_bytes(copy_of((photos / "1.png").read_bytes(), 60))
     with lookalike.open(tmp_path / "gallery") as gallery:

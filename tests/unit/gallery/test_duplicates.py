@@ -87,12 +87,12 @@ def test_twins_may_be_kept_on_purpose(gallery: Gallery) -> None:
 
 
 def test_judgements_of_unknown_images(gallery: Gallery) -> None:
-    for told in (["a1", "nobody"], ["nobody", "a1"]):
+    for answer in (["a1", "nobody"], ["nobody", "a1"]):
         with pytest.raises(NotFound):
-            gallery.not_a_match(told)
-    for told in ([], ["a1"], ["a1", "a1"]):
+            gallery.not_a_match(answer)
+    for answer in ([], ["a1"], ["a1", "a1"]):
         with pytest.raises((BadInput, NotFound)):
-            gallery.not_a_match(told)
+            gallery.not_a_match(answer)
     with pytest.raises(NotFound):
         gallery.not_a_match(["a1", "a2"], tenant="other")
     assert len(keys(gallery.duplicates())) == 12

@@ -59,14 +59,14 @@ def test_images_in_memory_are_files_with_the_same_pixels(gallery: lookalike.Gall
     """PIL images and arrays are taken wherever bytes are, and found as the same pixels; others are refused."""
     image = drawn(1)
     pixels = np.asarray(image.convert("RGB"))
-    assert [told.outcome for told in gallery.add(image, key="pil")] == ["added"]
+    assert [reply.outcome for reply in gallery.add(image, key="pil")] == ["added"]
     assert gallery.put("array", pixels).outcome in ("added", "duplicate")
     turned = image.convert("RGB")
     turned.getexif()[0x0112] = 6
     items = [Item("grey", pixels[:, :, 0]), Item("float", pixels / 255), Item("cmyk", image.convert("CMYK"))]
-    told = {outcome.key: outcome for outcome in gallery.add(items)}  # type: ignore[arg-type]
-    assert [told[key].outcome for key in ("grey", "float", "cmyk")] == ["added", "rejected", "duplicate"]
-    assert "float64" in (told["float"].reason or "")
+    reply = {outcome.key: outcome for outcome in gallery.add(items)}  # type: ignore[arg-type]
+    assert [reply[key].outcome for key in ("grey", "float", "cmyk")] == ["added", "rejected", "duplicate"]
+    assert "float64" in (reply["float"].reason or "")
     for query in (image, pixels, encoded(image)):
         assert {hit.key for hit in gallery.search(query).hits if hit.evidence == "exact"} == {"pil", "array", "cmyk"}
     assert gallery.compare(image, pixels).same_pixels
@@ -100,9 +100,9 @@ def test_a_folder_is_added_once(gallery: lookalike.Gallery, folder: Path) -> Non
 
 def test_an_items_path_may_be_a_string(gallery: lookalike.Gallery, folder: Path) -> None:
     for source in (str(folder / "0.png"), folder / "0.png"):
-        [told] = gallery.add([Item("a", source)])
-        assert told.outcome == ("added" if isinstance(source, str) else "unchanged")
-        assert told.path == gallery.get("a").path == str(folder / "0.png")
+        [reply] = gallery.add([Item("a", source)])
+        assert reply.outcome == ("added" if isinstance(source, str) else "unchanged")
+        assert reply.path == gallery.get("a").path == str(folder / "0.png")
 
 
 def test_outcomes_tell_what_became_of_each(gallery: lookalike.Gallery, folder: Path) -> None:
@@ -112,13 +112,13 @@ def test_outcomes_tell_what_became_of_each(gallery: lookalike.Gallery, folder: P
     shutil.copy(folder / "2.png", folder / "2-again.png")
     (folder / "3.png").touch()
     (folder / "bad.jpg").write_bytes(b"\xff\xd8\xff and no more")
-    told = {o.key: o for o in gallery.add(folder)}
-    assert told["0.png"].outcome == "updated"
-    assert (told["copy.png"].outcome, told["copy.png"].reason) == ("duplicate", "same bytes as 1.png")
-    assert told["2-again.png"].outcome == "duplicate"
-    assert told["3.png"].outcome == "unchanged"
-    assert told["bad.jpg"].outcome == "rejected"
-    assert told["bad.jpg"].reason
+    reply = {o.key: o for o in gallery.add(folder)}
+    assert reply["0.png"].outcome == "updated"
+    assert (reply["copy.png"].outcome, reply["copy.png"].reason) == ("duplicate", "same bytes as 1.png")
+    assert reply["2-again.png"].outcome == "duplicate"
+    assert reply["3.png"].outcome == "unchanged"
+    assert reply["bad.jpg"].outcome == "rejected"
+    assert reply["bad.jpg"].reason
     assert gallery.search(folder / "copy.png").hits[0].evidence == "exact"
     assert {h.key for h in gallery.search(folder / "1.png").hits if h.evidence == "exact"} == {"1.png", "copy.png"}
     assert gallery.search(folder / "0.png").hits[0].key == "0.png"
@@ -126,8 +126,8 @@ def test_outcomes_tell_what_became_of_each(gallery: lookalike.Gallery, folder: P
 
 def test_two_same_images_in_one_batch(gallery: lookalike.Gallery) -> None:
     data = encoded(drawn(1))
-    told = gallery.add([Item("a", data), Item("b", data), Item("c", encoded(drawn(2)))])
-    assert [(o.key, o.outcome) for o in told] == [("a", "added"), ("b", "duplicate"), ("c", "added")]
+    reply = gallery.add([Item("a", data), Item("b", data), Item("c", encoded(drawn(2)))])
+    assert [(o.key, o.outcome) for o in reply] == [("a", "added"), ("b", "duplicate"), ("c", "added")]
     assert [(h.key, h.evidence) for h in gallery.search(data, k=2).hits] == [("a", "exact"), ("b", "exact")]
 
 
@@ -222,8 +222,8 @@ def test_filters_reach_every_kind_of_evidence(many: lookalike.Gallery) -> None:
 def test_tenants_are_sealed_off(gallery: lookalike.Gallery) -> None:
     data = encoded(drawn(1))
     gallery.add([Item("mine", data)], tenant="a")
-    told = gallery.add([Item("yours", data)], tenant="b")
-    assert told[0].outcome == "added"  # that another tenant has it too is not told
+    reply = gallery.add([Item("yours", data)], tenant="b")
+    assert reply[0].outcome == "added"  # that another tenant has it too is not told
     assert [h.key for h in gallery.search(data, tenant="a").hits] == ["mine"]
     assert [h.key for h in gallery.search(data, tenant="b").hits] == ["yours"]
     assert gallery.search(data, tenant="c").hits == ()

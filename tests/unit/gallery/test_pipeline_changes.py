@@ -1,9 +1,11 @@
 """Pipelines that come and go: shadow, backfill, promoted, taken back, dropped, while others write and search."""
 
+import gc
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
 
 import lookalike
@@ -14,6 +16,7 @@ from lookalike.results import GalleryPipeline
 from tests.support.command import lookalike as lookalike_command
 from tests.support.drawn_images import drawn, encoded
 from tests.support.toy_encoders import write_toy_models
+from tests.support.waiting import wait_until
 
 NUMBER = 6
 
@@ -158,6 +161,23 @@ def test_drop_frees_features_and_index(gallery: lookalike.Gallery, tmp_path: Pat
     assert gallery.add_pipeline("toy").missing == NUMBER
     assert gallery.backfill("toy").missing == 0
     gallery.catalog.check()
+
+
+def test_the_decoding_processes_of_a_dropped_pipeline_end(settings: Settings, tmp_path: Path) -> None:
+    def children() -> set[int]:
+        return {child.pid for child in psutil.Process().children(recursive=True)}
+
+    before = children()
+    with open_gallery(settings=replace(settings, workers=1), pipelines=["phash"], create=True, serving=True) as gallery:
+        gallery.add_pipeline("toy")
+        gallery.put("both", encoded(drawn(1)))
+        with_toy = children() - before
+        assert len(with_toy) == 1
+        gallery.drop_pipeline("toy")
+        gallery.put("phash alone", encoded(drawn(2)))
+        gc.collect()  # a run of adding, which uses them, is part of a reference cycle
+        wait_until(lambda: not with_toy & children(), "the processes for both pipelines did not end")
+        assert len(children() - before) == 1
 
 
 def test_a_drop_that_was_interrupted_is_finished(gallery: lookalike.Gallery, monkeypatch: pytest.MonkeyPatch) -> None:

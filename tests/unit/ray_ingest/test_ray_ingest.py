@@ -18,12 +18,12 @@ from lookalike.config import GallerySettings, from_environment
 from lookalike.errors import BadInput, BadSetting, FeatureMismatch, LookalikeError, Unavailable
 from lookalike.factory import create_gallery, open_gallery
 from lookalike.ray_ingest import cluster, units, worker
+from lookalike.ray_ingest.cluster import Workers, parse_workers
 from lookalike.ray_ingest.index_updates import IndexUpdates
 from lookalike.ray_ingest.job import IngestJob, check_catalog, prepare_job
 from lookalike.ray_ingest.rejected import RejectedWriter
 from lookalike.ray_ingest.units import Unit, UnitReader, UnitResult
 from lookalike.ray_ingest.worker import IngestWorker
-from lookalike.ray_ingest.workers import Workers, parse_workers
 from lookalike.types import Outcome
 from tests.support.command import lookalike as run
 from tests.support.drawn_images import drawn

@@ -49,7 +49,7 @@ KeepOption = Annotated[
     option(
         "--keep RULE,...",
         "Which image to keep: pixels, exif, quality, oldest, format, format=heif/jpeg, folder=DIR; the first rule that "
-        "tells two apart decides. Repeatable. [default: pixels,exif,quality,oldest,format]",
+        "tells two apart decides. Repeatable. [default: pixels,exif,conversion,quality,oldest,format]",
         rich_help_panel=CLEAN_UP,
     ),
 ]

@@ -86,7 +86,7 @@ def ingest(
 
     attributes = {name: parse_value(value) for name, value in parse_pairs(attr, "--attr").items()} or None
     reader = UnitReader(session.tenant, attributes, (*DEFAULT_EXCLUDES, *(exclude or ())))
-    wanted = parse_workers(workers)
+    requested = parse_workers(workers)
     check_catalog(session.folder, session.settings)
     files = [absolute(file) for one in manifest for file in manifest_files(one)]
     summary = AddSummary(scan := FolderScan())
@@ -96,9 +96,9 @@ def ingest(
         if not session.json:
             print_error("starting Ray" if ray == LOCAL else f"joining the Ray cluster at {ray}")
         with redirect_stdout(sys.stderr), connected(ray):
-            each = cores_of_workers(cores, wanted)
+            each = cores_of_workers(cores, requested)
             job = prepare_job(session.folder, session.settings, gallery, each, exif=exif, again=again)
-            run = IngestRun(job, reader, files, wanted)
+            run = IngestRun(job, reader, files, requested)
             with (
                 nullcontext() if rejected is None else RejectedWriter(rejected) as writer,
                 ProgressBar("Adding", row_count(files), quiet=session.json) as progress,

@@ -115,6 +115,10 @@ def _parse_pipelines(session: Session, option: str) -> Iterator[PipelineSpec]:
         name, colon, dimensions = text.partition(":")
         if colon:
             yield PipelineSpec(name, "cosine", _parse_count(dimensions, f"the dimensions of {name}"))
+        elif name in known and known[name].windows:
+            raise BadSetting(
+                f"{name} holds windows of stored images, for small galleries, and is not planned for: leave it out"
+            )
         elif name in known:
             yield PipelineSpec(name, known[name].metric, known[name].dimensions)
         else:

@@ -101,11 +101,11 @@ class UndoRequest(RequestModel):
 )
 async def plan(request: Request, state: State, caller: Cleaner) -> Response:
     """A mark and a reason for every image of every cluster. Finds all clusters, which takes time; changes nothing."""
-    wanted = validate(PlanRequest, await read_json_object(request, state))
-    options = CleanupOptions(**wanted.model_dump(exclude={"groups"}), tenant=caller.tenant)
+    body = validate(PlanRequest, await read_json_object(request, state))
+    options = CleanupOptions(**body.model_dump(exclude={"groups"}), tenant=caller.tenant)
     chosen = None
-    if wanted.groups is not None:
-        chosen = [(state.listed_clusters.get(caller.tenant, group.id), group.keep) for group in wanted.groups]
+    if body.groups is not None:
+        chosen = [(state.cleanup_plans.cluster(caller.tenant, group.id), group.keep) for group in body.groups]
 
     def make() -> CleanupPlan:
         if chosen is None:
@@ -114,7 +114,7 @@ async def plan(request: Request, state: State, caller: Cleaner) -> Response:
             planned = plan_chosen(state.gallery, options, chosen)
         return CleanupPlan(
             plan=state.cleanup_plans.add(planned),
-            to=wanted.to,
+            to=body.to,
             groups=[CleanupGroup.of(group) for group in planned.groups],
             removed=planned.removed,
             frees=planned.frees,
@@ -138,11 +138,11 @@ async def apply(request: Request, state: State, caller: Cleaner) -> Response:
 
     The server keeps the latest plans; after a restart it has none, and responds with 404.
     """
-    wanted = validate(ApplyRequest, await read_json_object(request, state))
-    planned = state.cleanup_plans.get(wanted.plan, caller.tenant)
+    body = validate(ApplyRequest, await read_json_object(request, state))
+    planned = state.cleanup_plans.get(caller.tenant, body.plan)
     choices: dict[str, list[str] | None] = {group.id: None for group in planned.groups}
-    if wanted.groups is not None:
-        choices = {group.id: group.keep for group in wanted.groups}
+    if body.groups is not None:
+        choices = {group.id: group.keep for group in body.groups}
 
     def work() -> CleanupReport:
         return convert(CleanupReport, apply_cleanup(state.gallery, revise_plan(state.gallery, planned, choices)))
@@ -160,6 +160,6 @@ async def apply(request: Request, state: State, caller: Cleaner) -> Response:
 )
 async def undo(request: Request, state: State, caller: Cleaner) -> Response:
     """Files go back to their paths, and their images into the gallery. Nothing is replaced."""
-    wanted = validate(UndoRequest, await read_json_object(request, state))
-    report = await state.executor.run(lambda: undo_cleanup(state.gallery, wanted.run, tenant=caller.tenant))
+    body = validate(UndoRequest, await read_json_object(request, state))
+    report = await state.executor.run(lambda: undo_cleanup(state.gallery, body.run, tenant=caller.tenant))
     return json_response(convert(UndoReport, report))

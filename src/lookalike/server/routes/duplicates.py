@@ -57,7 +57,7 @@ async def list_duplicates(
         )
         next_cursor = None if page.after is None else encode_cursor(page.after)
         if show_path:  # otherwise no clean-up can be planned
-            state.listed_clusters.add(caller.tenant, page.clusters)
+            state.cleanup_plans.add_clusters(caller.tenant, page.clusters)
         clusters = [Cluster.of(cluster, show_path=show_path) for cluster in page.clusters]
         return ClusterList(clusters=clusters, next=next_cursor)
 

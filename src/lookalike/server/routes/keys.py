@@ -80,15 +80,15 @@ async def list_keys(state: State, caller: Admins) -> Response:
 )
 async def create_key(request: Request, state: State, caller: Admins) -> Response:
     """The key is shown this once. The first key of a gallery makes keys mandatory, also from this machine."""
-    wanted = validate(CreateKey, await read_json_object(request, state))
-    tenant = None if wanted.any_tenant else wanted.tenant or caller.tenant
+    body = validate(CreateKey, await read_json_object(request, state))
+    tenant = None if body.any_tenant else body.tenant or caller.tenant
     if not caller.any_tenant and tenant != caller.tenant:
         raise AccessDenied("this API key may create keys of its own tenant only", authenticated=True)
-    limits = None if wanted.limits is None else KeyLimits(**wanted.limits.model_dump())
+    limits = None if body.limits is None else KeyLimits(**body.limits.model_dump())
 
     def create() -> tuple[ApiKey, str]:
         return state.gallery.catalog.api_keys.create(
-            wanted.scope, tenant=tenant, label=wanted.label, limits=limits, lifetime=wanted.lifetime
+            body.scope, tenant=tenant, label=body.label, limits=limits, lifetime=body.lifetime
         )
 
     key, token = await state.executor.run(create)

@@ -66,10 +66,10 @@ async def list_pipelines(state: State, caller: Reads) -> Response:
 )
 async def add_pipeline(request: Request, state: State, _: Admins) -> Response:
     """New images get its features from now on, and no search uses it. A job `backfill` encodes the images there are."""
-    wanted = validate(AddPipeline, await read_json_object(request, state))
-    if wanted.index is not None and "://" in wanted.index:
+    body = validate(AddPipeline, await read_json_object(request, state))
+    if body.index is not None and "://" in body.index:
         raise BadInput("a server does not connect to an address that a caller names: `lookalike pipelines add --index`")
-    added = await state.executor.run(lambda: state.gallery.add_pipeline(wanted.name, index=wanted.index))
+    added = await state.executor.run(lambda: state.gallery.add_pipeline(body.name, index=body.index))
     return json_response(Pipeline.of(added), 201)
 
 

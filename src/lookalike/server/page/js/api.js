@@ -123,14 +123,14 @@ export function notAMatch(keys, undo = false) {
 /** The Content-Type of an upload; the server identifies the format from the bytes. */
 export const mediaType = (blob) => (blob.type.startsWith("image/") ? blob.type : "application/octet-stream");
 
-/** One page of search results for a query (see query.js). */
+/** One page of search results for a query (see query.js), by parts of it too where that is quick and no copy is found. */
 export function search(query, { k, cursor, filter, signal }) {
   if (query.blob) {
     const headers = { "Content-Type": mediaType(query.blob) };
-    const options = { k, cursor, filter: filterText(filter) };
+    const options = { k, cursor, filter: filterText(filter), deep: "auto" };
     return read("/v1/search", { method: "POST", body: query.blob, headers, query: options, signal });
   }
-  const json = { image: query.key ? { key: query.key } : { url: query.url }, k };
+  const json = { image: query.key ? { key: query.key } : { url: query.url }, k, deep: "auto" };
   if (cursor) json.cursor = cursor;
   if (query.url && !query.preview) json.preview = LARGE;
   if (filterText(filter)) json.filter = filter;

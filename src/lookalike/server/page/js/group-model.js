@@ -52,7 +52,8 @@ export class GroupModel {
   }
 
   #group(id, cluster, images) {
-    const { kept, reasons } = suggest(images, this.rule.order, this.rule.folder);
+    const same = new Map(cluster.images.map((image, at) => [image.key, cluster.same[at]]));
+    const { kept, reasons } = suggest(images, same, this.rule.order, this.rule.folder);
     const chosen = [...(this.choices.get(id) ?? [])].filter((key) => images.some((image) => image.key === key));
     return { id, cluster, images, kept: new Set(chosen.length ? chosen : [kept]), reasons, isChosen: chosen.length > 0 };
   }

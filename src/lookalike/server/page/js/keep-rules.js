@@ -1,10 +1,15 @@
 // Which image of a group is kept, and why: rules in order, as `lookalike duplicates --keep` applies them.
 
 const FORMATS = ["TIFF", "PNG", "BMP", "HEIF", "JPEG", "AVIF", "WEBP", "GIF"]; // without loss first
+const LOSSLESS = ["TIFF", "PNG", "BMP", "PPM", "TGA"];
 const UNKNOWN_TIME = "9999"; // sorts after every capture time
 
 const inner = ({ width, height, border }) => (width - border.left - border.right) * (height - border.top - border.bottom);
 const isInFolder = (image, folder) => folder === "" || image.key.startsWith(`${folder}/`);
+
+/** Whether the file was converted from a JPEG of `images`: it is without loss and has exactly its pixels, by `same`. */
+const isConverted = (image, images, same) =>
+  LOSSLESS.includes(image.format) && images.some((other) => other.format === "JPEG" && same.get(other.key) === same.get(image.key));
 
 /** A rule: the images with the lowest `value` stay; `won` and `lost` explain it. */
 const RULES = {
@@ -12,15 +17,16 @@ const RULES = {
   complete: { value: (image) => Number(image.truncated), won: "complete", lost: "truncated" },
   pixels: { value: (image) => -inner(image), won: "most pixels", lost: "fewer pixels" },
   exif: { value: (image) => -Number(Object.keys(image.exif ?? {}).length > 0), won: "has EXIF data", lost: "no EXIF data" },
+  conversion: { value: (image, { images, same }) => Number(isConverted(image, images, same)), won: "the JPEG that was converted", lost: "converted from a JPEG" },
   quality: { value: (image) => -image.bytes / Math.max(1, image.width * image.height), won: "least compressed", lost: "more compressed" },
   bytes: { value: (image) => -image.bytes, won: "largest file", lost: "smaller file" },
   oldest: { value: (image) => image.exif?.captured ?? UNKNOWN_TIME, won: "taken first", lost: "taken later, or unknown" },
   format: { value: (image) => (FORMATS.includes(image.format) ? FORMATS.indexOf(image.format) : FORMATS.length), won: "preferred format", lost: "other format" },
-  folder: { value: (image, folder) => -Number(isInFolder(image, folder)), won: "in the preferred folder", lost: "not in the preferred folder" },
+  folder: { value: (image, { folder }) => -Number(isInFolder(image, folder)), won: "in the preferred folder", lost: "not in the preferred folder" },
   added: { value: (image) => image.created, won: "the same by every rule; added first", lost: "the same by every rule; added later" },
   name: { value: (image) => image.key, won: "the same by every rule; first by name", lost: "the same by every rule; later by name" },
 };
-const BEST = ["there", "complete", "pixels", "exif", "quality", "oldest", "format"];
+const BEST = ["there", "complete", "pixels", "exif", "conversion", "quality", "oldest", "format"];
 const TIE_BREAKERS = ["added", "name"];
 
 /** The orders that can be chosen, by id: their label, and the rules. */
@@ -31,14 +37,14 @@ export const ORDERS = {
   folder: { label: "In a folder …", rules: ["there", "folder", ...BEST] },
 };
 
-/** The image to keep, and by key why each image is kept or not. */
-export function suggest(images, order, folder = "") {
+/** The image to keep, and by key why each image is kept or not; `same` has equal numbers by key for equal pixels. */
+export function suggest(images, same, order, folder = "") {
   const reasons = new Map();
   let left = [...images];
   for (const name of [...ORDERS[order].rules, ...TIE_BREAKERS]) {
     if (left.length === 1) break;
     const rule = RULES[name];
-    const values = new Map(left.map((image) => [image, rule.value(image, folder)]));
+    const values = new Map(left.map((image) => [image, rule.value(image, { folder, same, images: left })]));
     const best = [...values.values()].reduce((a, b) => (b < a ? b : a));
     const winners = left.filter((image) => values.get(image) === best);
     if (winners.length === left.length) continue;
