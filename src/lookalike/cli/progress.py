@@ -105,6 +105,11 @@ class ProgressBar:
         self._stop.set()
         self._bar.stop()
 
+    def set_total(self, total: int) -> None:
+        """Say the total, where it becomes known with the first progress."""
+        self._number = total
+        self._bar.update(self._task, total=total)
+
     def advance(self, number: int = 1) -> None:
         self._pace.advance(number)
         self._bar.advance(self._task, number)
