@@ -5,7 +5,7 @@ from typing import Any
 from sqlalchemy import Connection, delete, func, null, select, update
 
 from lookalike.catalog.built_in_attributes import filterable
-from lookalike.catalog.database import Database
+from lookalike.catalog.database import Repository
 from lookalike.catalog.features import unpack
 from lookalike.catalog.records import ChangeFeed, Changes, LoggedChange, check_limit
 from lookalike.catalog.schema import RELEASED, deletions, features_table, images, state, tenants
@@ -13,11 +13,8 @@ from lookalike.catalog.statements import RECORD, id_array, in_tenant, spec_ids, 
 from lookalike.types import FeatureSpec, Rows
 
 
-class ChangeLog:
+class ChangeLog(Repository):
     """Changes by sequence number: an image's is that of its last change; a deletion has its own."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
 
     def last_sequence(self) -> int:
         """The sequence number of the last change; 0 for a new catalog."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from filelock import FileLock, Timeout
 from sqlalchemy import Connection, Executable, insert, select, text, update
 
-from lookalike.catalog.database import Database
+from lookalike.catalog.database import Database, Repository
 from lookalike.catalog.db_errors import translate_errors
 from lookalike.catalog.schema import claims, followers
 from lookalike.errors import Unavailable
@@ -86,11 +86,8 @@ class IndexLease:
         return Unavailable(f"the lease on the index {self._name} was lost ({why}); its recorded progress is kept")
 
 
-class LeaseRepository:
+class LeaseRepository(Repository):
     """Leases on indexes, and the progress that their holders record."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
 
     @contextmanager
     def try_acquire(self, name: str) -> Iterator[IndexLease | None]:

@@ -54,6 +54,12 @@ class ProgressBar:
         if self._bar is not None:
             self._bar.stop()
 
+    def set_total(self, total: int) -> None:
+        """Say the total, where it becomes known with the first progress."""
+        self._number = total
+        if self._bar is not None:
+            self._bar.set_total(total)
+
     def advance(self, number: int = 1) -> None:
         self._pace.advance(number)
         if self._bar is not None:

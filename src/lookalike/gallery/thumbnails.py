@@ -8,7 +8,8 @@ from lookalike import imaging
 from lookalike.catalog import Catalog
 from lookalike.errors import BadInput, ImageRejected, NotFound
 from lookalike.gallery.originals import Originals
-from lookalike.imaging import DecodePool, Source, encode_pixels, read_bytes
+from lookalike.gallery.query_sources import source_of
+from lookalike.imaging import DecodePool, Source, read_bytes
 from lookalike.results import THUMBNAIL_SIZE
 from lookalike.types import PixelSource, Prepared, Record
 
@@ -60,9 +61,8 @@ class Thumbnails:
 
     def of_query(self, query: str | Path | bytes | PixelSource, decoder: DecodePool, size: int) -> bytes:
         """Return a small upright JPEG of an image that is not stored; raises ImageRejected."""
-        if isinstance(query, str | Path):
-            query = read_bytes(query, self._originals.limits)
-        data = query if isinstance(query, bytes) else encode_pixels(query)
+        source = source_of(query, self._originals)
+        data = source if isinstance(source, bytes) else read_bytes(source, self._originals.limits)
         [prepared] = decoder.map([Source(data=data, thumbnail_side=size)])
         if isinstance(prepared, ImageRejected):
             raise prepared
