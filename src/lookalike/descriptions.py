@@ -1,4 +1,7 @@
-"""Results of a verification in words."""
+"""Results in words: of a verification, of a backfill."""
+
+from collections.abc import Mapping
+from typing import TypeVar
 
 from lookalike.labels import MAX_ADDED, is_covered, is_legible, is_recolored
 from lookalike.types import Box, Evidence, Transform, Verification
@@ -11,8 +14,16 @@ MAX_STATED_SCALE = 0.9
 """Scale up to which, or above whose inverse, a change of size is stated."""
 SCALES = {0.25: "a quarter of the size", 1 / 3: "a third of the size", 0.5: "half the size", 2.0: "twice the size"}
 """Scales that have a name."""
+Kind = TypeVar("Kind", bound=str)
 SCALE_TOLERANCE = 0.03
 """By which share a scale may differ from one that has a name."""
+FAILURES = {
+    "no_original": "added as bytes, without an original",
+    "gone": "with a file that is gone",
+    "changed": "with a file that has changed",
+    "unreadable": "that cannot be decoded",
+}
+"""Words for the images that a backfill could not encode, by kind."""
 
 
 def describe(evidence: Evidence, verification: Verification) -> str:
@@ -83,3 +94,11 @@ def _border_text(border: Box, shown: float) -> str:
         if centred
         else f"inside another image ({shown:.0%} of it)"
     )
+
+
+def describe_failures(failed: Mapping[Kind, Mapping[str, int]]) -> list[str]:
+    """Say what a backfill could not encode, by kind and format: `3 with a file that is gone (2 JPEG, 1 PNG)`."""
+    return [
+        f"{sum(by_format.values()):,} {FAILURES[kind]} ({', '.join(f'{n:,} {name}' for name, n in by_format.items())})"
+        for kind, by_format in failed.items()
+    ]

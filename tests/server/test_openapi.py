@@ -53,7 +53,8 @@ OPERATIONS = (
     "compare explain whyNot headImage headThumbnail headHealth headReady "
     "planCleanup applyCleanup undoCleanup listChanges "
     "listPipelines addPipeline promotePipeline dropPipeline dropIndex "
-    "listDuplicates markNotAMatch unmarkNotAMatch createJob listJobs getJob cancelJob health ready getStatus metrics"
+    "listDuplicates markNotAMatch unmarkNotAMatch createJob listJobs getJob getJobReport cancelJob "
+    " health ready getStatus metrics"
 ).split()
 
 

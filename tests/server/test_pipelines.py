@@ -3,10 +3,13 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 import lookalike
 from lookalike.errors import BadInput, Conflict
+from lookalike.pipeline_change import PipelineChange
+from lookalike.server.app_state import ServeSettings
 from tests.support.command import lookalike as command
 from tests.support.drawn_images import drawn, encoded
 from tests.support.served import served
@@ -48,6 +51,52 @@ def test_a_pipeline_comes_and_goes(client: lookalike.Client) -> None:
     assert set(client.search(query).exact_within) == {"phash"}
     client.drop_pipeline("toy")
     assert [p.name for p in client.pipeline_states()] == ["phash"]
+
+
+def test_pipelines_are_compared_in_a_job_with_a_report(client: lookalike.Client, tmp_path: Path) -> None:
+    client.add_pipeline("toy")
+    client.put("upload", encoded(drawn(1).point(lambda value: value // 2)))  # a copy by its hash only
+    client.backfill("toy")
+    change = client.compare_pipelines("toy", sample=10, edits=["jpeg15"])
+    assert (change.old, change.new, change.images, change.live, len(change.queries)) == ("phash", "toy", 3, 0, 5)
+    assert 0 < change.overlap <= 1
+    assert (change.lost, change.gained, change.found() is None) == (3, 0, False)
+    assert PipelineChange.of_json(change.as_json()) == change
+    html = tmp_path / "change.html"
+    ran = command("pipelines", "compare", "toy", "--server", client.url, "--html", html, "--sample", "5")
+    assert (ran.code, "overlap@10" in ran.text) == (0, True), ran
+    assert "data:image/jpeg" in html.read_text()
+    jobs = httpx.get(f"{client.url}/v1/jobs").json()["jobs"]
+    reports = {job["kind"]: httpx.get(f"{client.url}/v1/jobs/{job['id']}/report") for job in jobs}
+    assert reports["backfill"].status_code == 404
+    assert reports["compare_pipelines"].headers["content-disposition"].startswith("attachment")
+    assert "sandbox" in reports["compare_pipelines"].headers["content-security-policy"]
+    assert "Copies that only the new one finds" in reports["compare_pipelines"].text
+    with pytest.raises(BadInput, match="ranks already"):
+        client.compare_pipelines("phash")
+    with pytest.raises(BadInput, match="nonsense"):
+        client.compare_pipelines("toy", edits=["nonsense"])
+
+
+def test_live_queries_are_compared_by_what_is_kept_of_them(models: None, tmp_path: Path) -> None:
+    """The features of as many as the operator has named, by every pipeline; of each tenant its own."""
+    with served(tmp_path / "gallery", ServeSettings(live_queries=2)) as (url, _), lookalike.Client(url) as client:
+        client.add_pipeline("toy")
+        client.put("a", encoded(drawn(1)))
+        for seed in (1, 2, 3):
+            client.search(encoded(drawn(seed), "JPEG"))
+        client.search(lookalike.StoredImage("a"), pipelines=["phash"])
+        found: list[int] = []
+
+        def kept() -> bool:
+            client.search(encoded(drawn(4), "JPEG"))
+            found.append(client.compare_pipelines("toy", sample=1, live=True).live)
+            return found[-1] == 2
+
+        wait_until(kept)
+        assert max(found) == 2
+        assert client.compare_pipelines("toy", sample=1).live == 0
+        assert client.compare_pipelines("toy", sample=1, live=True, tenant="other").live == 0
 
 
 def test_an_index_moves_in_a_job_of_the_server(client: lookalike.Client, monkeypatch: pytest.MonkeyPatch) -> None:

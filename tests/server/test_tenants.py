@@ -195,7 +195,13 @@ def clean_up(world: World, step: Step) -> list[httpx.Response]:
     return [*answers, world.send(step.who, "POST", "/v1/duplicates:undo", json={})]
 
 
-@doing("POST /v1/jobs", "GET /v1/jobs", "GET /v1/jobs/{job_id}", "POST /v1/jobs/{job_id}:cancel")
+@doing(
+    "POST /v1/jobs",
+    "GET /v1/jobs",
+    "GET /v1/jobs/{job_id}",
+    "GET /v1/jobs/{job_id}/report",
+    "POST /v1/jobs/{job_id}:cancel",
+)
 def jobs(world: World, step: Step) -> list[httpx.Response]:
     wanted = step.pick(
         0,
@@ -215,6 +221,7 @@ def jobs(world: World, step: Step) -> list[httpx.Response]:
     answers.append(world.send(step.who, "GET", "/v1/jobs", params={"limit": 100}))
     other = world.jobs.get(step.other, "0" * 32)
     answers.append(world.send(step.who, "GET", f"/v1/jobs/{other}"))
+    answers.append(world.send(step.who, "GET", f"/v1/jobs/{other}/report"))
     answers.append(world.send(step.who, "POST", f"/v1/jobs/{other}:cancel"))
     return answers
 

@@ -50,6 +50,7 @@ from lookalike.errors import BadInput, BadSetting, NotFound, Unavailable, Unsupp
 from lookalike.image_files import files_of, with_relative_keys
 from lookalike.imaging import Limits
 from lookalike.interfaces import GalleryAPI
+from lookalike.pipeline_change import PipelineChange
 from lookalike.results import (
     CHANGES_PAGE,
     DEFAULT_TENANT,
@@ -456,6 +457,41 @@ class Client(GalleryAPI):
         path = pipeline_path(pipeline, "drop-index")
         return self._call(DroppedIndex, "POST", path, DEFAULT_TENANT, json={"forget": forget}).dropped
 
+    def compare_pipelines(
+        self,
+        new: str,
+        *,
+        old: str | None = None,
+        sample: int = 200,
+        edits: Sequence[str] = (),
+        live: bool = False,
+        seed: int = 0,
+        tenant: str = DEFAULT_TENANT,
+    ) -> PipelineChange:
+        """Search for a sample of the gallery's images by two of its pipelines in a job of the server, and compare.
+
+        Args:
+            new: name of a pipeline, which may be shadow.
+            old: name of the other one; by default the one that ranks.
+            sample: images to search for, at most 1,000.
+            edits: names of edits; copies of the images are searched for as well.
+            live: also search by the features of users' queries that the server that runs the job has kept.
+            seed: of the choice of images and of the edits.
+            tenant: owner of the images.
+
+        Raises:
+            BadInput: one of these is invalid.
+            UnsupportedQuery: there is no such pipeline.
+            Unavailable: the engine of a pipeline does not answer.
+        """
+        request: dict[str, Any] = {
+            "kind": "compare_pipelines", "pipeline": new, "sample": sample, "edits": list(edits), "live": live,
+            "seed": seed,
+        }  # fmt: skip
+        request |= {} if old is None else {"old": old}
+        job = self.wait_for(self.start_job(request, tenant=tenant).id, tenant=tenant)
+        return PipelineChange.of_json(job.result["comparison"])
+
     # -- jobs
 
     def start_job(self, request: Mapping[str, Any], *, tenant: str = DEFAULT_TENANT) -> Job:
@@ -463,7 +499,7 @@ class Client(GalleryAPI):
 
         Args:
             request: as the HTTP API takes it: `{"kind": "import", "urls": [...]}`, repair, duplicates, delete,
-                backfill or move_index.
+                backfill, move_index or compare_pipelines.
             tenant: whose images.
 
         Raises:

@@ -3,6 +3,7 @@
 import base64
 import json
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -17,6 +18,8 @@ from lookalike.results import (
     StoredImage,
     check_search_options,
 )
+from lookalike.sources.read_url import read_query, read_url
+from lookalike.sources.urls import is_url
 from lookalike.types import PixelSource
 from lookalike.wire.features import ImageFeatures as ImageFeaturesObject
 from lookalike.wire.objects import to_dict
@@ -133,11 +136,15 @@ def source_of(query: Query, limits: Limits) -> dict[str, str]:
 
 
 def bytes_of(query: str | Path | bytes | PixelSource | ImageFeatures, limits: Limits) -> bytes:
-    """The bytes of an image, or of the file at a path; raises ImageRejected as the library does."""
+    """The bytes of an image, or of what is at a path or URL, which is read here, not by the service.
+
+    Raises ImageRejected as the library does.
+    """
     if isinstance(query, ImageFeatures):
         raise UnsupportedQuery("features alone can only be searched with; give the image or the key of a stored one")
     if isinstance(query, str | Path):
-        query = read_bytes(query, limits)
+        found = read_query(str(query), partial(read_url, limits=limits)) if is_url(query) else Path(query)
+        query = read_bytes(found, limits) if isinstance(found, Path) else found
     data = query if isinstance(query, bytes) else encode_pixels(query)
     limits.check_bytes(len(data))
     return data

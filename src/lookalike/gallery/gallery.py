@@ -150,6 +150,11 @@ class Gallery(GalleryAPI):
         return self._pipelines.current.get().encoded
 
     @property
+    def comparable_pipelines(self) -> tuple[str, ...]:
+        """The names of the active and shadow pipelines that a search can name: without those of windows."""
+        return tuple(name for name in self.encoded_pipelines if not self._pipelines.builder.is_windowed(name))
+
+    @property
     def folder(self) -> Path:
         """The gallery's folder, with its settings, local indexes and the journals of clean-ups."""
         return self._lock.folder
@@ -611,6 +616,14 @@ class Gallery(GalleryAPI):
         """See `GalleryAPI.pipeline_states`; `count` the images without features, else their number is None."""
         return self._changes.states(count=count)
 
+    def pipeline_state(self, name: str) -> GalleryPipeline:
+        """Return one pipeline, as `pipeline_states` does; only images without its features are counted.
+
+        Raises:
+            NotFound: There is no such pipeline.
+        """
+        return self._changes.state(name)
+
     def add_pipeline(self, name: str, *, index: str | None = None) -> GalleryPipeline:
         return self._changes.add(name, index)
 
@@ -786,7 +799,7 @@ class Gallery(GalleryAPI):
     def _query_reader(self, opened: Sequence[OpenPipeline], tenant: str | None, *, verify: bool) -> QueryReader:
         decoder, side = self._pipelines.decoder(opened), SIDE if verify else 0
         pipelines = [o.pipeline for o in opened]
-        return QueryReader(self.catalog, pipelines, decoder, self.limits, tenant, reduced_side=side)
+        return QueryReader(self.catalog, pipelines, decoder, self._originals, tenant, reduced_side=side)
 
     def _search_request(self, options: SearchOptions) -> SearchRequest:
         tenant_id = self._searched_tenant(options.get("tenant", DEFAULT_TENANT))

@@ -11,8 +11,8 @@ from typing import Literal
 from lookalike.errors import BadInput, ImageRejected, NotFound, Unavailable
 from lookalike.gallery.presence import is_gone
 from lookalike.imaging import Limits, read_bytes
-from lookalike.sources.archives import read_member
-from lookalike.sources.objects import FEW_ATTEMPTS, MAX_ATTEMPTS, exists, read_object
+from lookalike.sources.objects import FEW_ATTEMPTS, MAX_ATTEMPTS, exists
+from lookalike.sources.read_url import read_url
 from lookalike.sources.urls import LOCAL, is_below, is_local, is_url, split_member
 from lookalike.types import Record
 
@@ -47,9 +47,7 @@ class Originals:
         if not is_url(path):
             return read_bytes(Path(path), self.limits)
         self._check_allowed(path)
-        if split_member(path)[1] is not None:
-            return read_member(path, self.limits, offset, nbytes, attempts)
-        return read_object(path, self.limits, nbytes, attempts)
+        return read_url(path, self.limits, offset=offset, nbytes=nbytes, attempts=attempts)
 
     def read_original(self, record: Record) -> bytes:
         """Return the bytes of a stored image.

@@ -1,10 +1,10 @@
 """Changes of a gallery's pipelines while it serves: adding, promoting and dropping one."""
 
 import time
-from collections.abc import Mapping
 
 from lookalike.catalog import Catalog, MissingFeatures, StoredPipeline
 from lookalike.catalog.pipelines import find, indexes_of, ranking_name
+from lookalike.descriptions import describe_failures
 from lookalike.errors import BadInput, Conflict
 from lookalike.gallery.backfill import Backfill
 from lookalike.gallery.current_pipelines import DROP_SECONDS
@@ -12,15 +12,7 @@ from lookalike.gallery.originals import Originals
 from lookalike.gallery.pipeline_pool import PipelinePool
 from lookalike.imaging.windows import MAX_WINDOWED_IMAGES
 from lookalike.interfaces import OrientedEncoder
-from lookalike.results import BackfillFailure, GalleryPipeline, OtherIndex
-
-KINDS: Mapping[BackfillFailure, str] = {
-    "no_original": "added as bytes, without an original",
-    "gone": "with a file that is gone",
-    "changed": "with a file that has changed",
-    "unreadable": "that cannot be decoded",
-}
-"""Words for the images that a backfill cannot encode."""
+from lookalike.results import GalleryPipeline, OtherIndex
 
 
 class PipelineChanges:
@@ -38,9 +30,9 @@ class PipelineChanges:
         return [self._described(pipeline, ranks=pipeline.name == ranking, count=count) for pipeline in stored]
 
     def state(self, name: str) -> GalleryPipeline:
-        """Return one pipeline, which is there; only its images are counted."""
+        """Return one pipeline; only its images are counted. Raises NotFound for an unknown one."""
         stored = self._pool.current.stored()
-        own = next(pipeline for pipeline in stored if pipeline.name == name)
+        own = find(stored, name)
         return self._described(own, ranks=name == ranking_name(stored), count=True)
 
     def add(self, name: str, index: str | None) -> GalleryPipeline:
@@ -120,16 +112,8 @@ class PipelineChanges:
         if not lacking.images:
             return
         parts = [f"{lacking.to_do:,} to encode (lookalike pipelines backfill {name})"] if lacking.to_do else []
-        parts += described_failures(lacking.failed)
+        parts += describe_failures(lacking.failed)
         raise Conflict(
             f"{lacking.images:,} images have no features of {name}: {'; '.join(parts)}. Searches by it would not find "
             "them; --incomplete promotes it all the same"
         )
-
-
-def described_failures(failed: Mapping[BackfillFailure, Mapping[str, int]]) -> list[str]:
-    """Return lines such as `3 with a file that is gone (2 JPEG, 1 PNG)`."""
-    return [
-        f"{sum(by_format.values()):,} {KINDS[kind]} ({', '.join(f'{n:,} {name}' for name, n in by_format.items())})"
-        for kind, by_format in failed.items()
-    ]

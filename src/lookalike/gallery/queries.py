@@ -10,8 +10,9 @@ import numpy as np
 
 from lookalike.catalog import Catalog
 from lookalike.errors import ImageRejected, LookalikeError, NotFound, UnsupportedQuery
-from lookalike.imaging import DecodePool, Limits, Source, encode_pixels, read_bytes
-from lookalike.imaging.backgrounds import OTHER_BACKGROUNDS
+from lookalike.gallery.originals import Originals
+from lookalike.gallery.query_sources import query_sources, source_of
+from lookalike.imaging import DecodePool, Source, read_bytes
 from lookalike.pipeline import Pipeline
 from lookalike.results import DEFAULT_TENANT, Failure, ImageFeatures, Query, StoredImage
 from lookalike.sources.urls import is_url
@@ -40,6 +41,8 @@ class PreparedQuery:
 class QueryReader:
     """Prepares queries for these pipelines; stored images without a tenant of their own are of `tenant`.
 
+    `originals` reads queries by URL: a server's reads only what its operator has named.
+
     `reduced_side`, unless 0, is the longer side of reduced pixels, which images bring along where that costs nothing.
     """
 
@@ -48,7 +51,7 @@ class QueryReader:
         catalog: Catalog,
         pipelines: Sequence[Pipeline],
         decoder: DecodePool,
-        limits: Limits,
+        originals: Originals,
         tenant: str | None,
         *,
         reduced_side: int = 0,
@@ -56,22 +59,18 @@ class QueryReader:
         self._catalog = catalog
         self._pipelines = pipelines
         self._decoder = decoder
-        self._limits = limits
+        self._originals = originals
         self._tenant = tenant
         self._reduced_side = reduced_side
 
     def read_images(self, queries: Iterable[Query]) -> Iterator[tuple[Query, PreparedQuery | Failure]]:
-        """Yield each query by path, bytes or pixels, decoded, or with the reason why it cannot be."""
+        """Yield each query by path, URL, bytes or pixels, decoded, or with the reason why it cannot be."""
         pending: deque[tuple[Query, Path | bytes, ImageRejected | None]] = deque()
 
         def sources() -> Iterator[Source]:
-            for query in queries:
-                source: Path | bytes = b""
-                failure = None
-                try:
-                    source = _source(query)
-                except ImageRejected as error:  # pixels that are no image; the others are searched
-                    failure = error
+            for query, found in query_sources(queries, self._originals):
+                failure = found if isinstance(found, ImageRejected) else None  # the others are searched
+                source = b"" if isinstance(found, ImageRejected) else found
                 pending.append((query, source, failure))
                 path, data = (None, source) if isinstance(source, bytes) else (source, None)
                 yield Source(path=path, data=data, reduced_side=self._reduced_side, variants=True)
@@ -102,8 +101,8 @@ class QueryReader:
             raise UnsupportedQuery(
                 "features alone can only be searched with; give the image or the key of a stored one"
             )
-        source = _source(query)
-        data = source if isinstance(source, bytes) else read_bytes(source, self._limits)
+        source = source_of(query, self._originals)
+        data = source if isinstance(source, bytes) else read_bytes(source, self._originals.limits)
         request = Source(data=data, want_pixels=True, reduced_side=self._reduced_side, variants=True)
         [prepared] = self._decoder.map([request])
         if isinstance(prepared, ImageRejected):
@@ -150,7 +149,11 @@ def _variants_of(image: Prepared, pipeline: Pipeline) -> Sequence[tuple[Pixels, 
     """
     if pipeline.spec.metric == "hamming":
         return image.variants
-    return image.variants[:OTHER_BACKGROUNDS] if image.transparent else ()
+    if not image.transparent:
+        return ()
+    from lookalike.imaging.backgrounds import OTHER_BACKGROUNDS  # noqa: PLC0415 - loads the decoders, which lists do not need
+
+    return image.variants[:OTHER_BACKGROUNDS]
 
 
 def _with_views(encoded: EncodedViews, queries: Sequence[int], more: EncodedViews) -> EncodedViews:
@@ -205,7 +208,11 @@ def resolve_stored(
             )
             resolved.append(UnsupportedQuery(reason))
         elif missing:
-            reason = f"the image {record.key!r} has no features of the current {missing[0]} encoder; add it again"
+            name = missing[0]
+            reason = (
+                f"the image {record.key!r} has no features of {name}: add it again, or make those of all images "
+                f"(lookalike pipelines backfill {name}); until then search with its file, or leave {name} out"
+            )
             resolved.append(UnsupportedQuery(reason))
         else:
             rows = tuple(column[record.id] for column in columns)
@@ -237,12 +244,6 @@ def _prepared(record: Record) -> Prepared:
         frames=record.frames,
         truncated=record.truncated,
     )
-
-
-def _source(query: Query) -> Path | bytes:
-    """Return the path or the bytes of a query that is an image."""
-    assert not isinstance(query, StoredImage | ImageFeatures)
-    return Path(query) if isinstance(query, str | Path) else query if isinstance(query, bytes) else encode_pixels(query)
 
 
 def kind_of(query: Query) -> str | tuple[str, ...]:

@@ -19,6 +19,7 @@ from lookalike.server.cleanup_plans import CleanupPlans
 from lookalike.server.executor import BoundedExecutor
 from lookalike.server.health import HealthMonitor
 from lookalike.server.job_runner import JobRunner
+from lookalike.server.live_queries import MAX_KEPT, LiveQueries
 from lookalike.server.memory_budget import MemoryBudget
 from lookalike.server.metrics import Metrics
 from lookalike.server.url_fetch.fetcher import Fetcher
@@ -36,6 +37,7 @@ class ServeSettings:
 
     Up to `queue` requests wait for one of `threads`, each up to `queue_timeout` seconds. `fetches` bounds concurrent
     URL fetches, `memory` the bytes of request bodies. `jobs`: whether to run them; they may read from `import_from`.
+    The features of the last `live_queries` queries are kept, to compare pipelines by them.
     `local_files`: whether callers may see and clean up the files of images; None: those on this machine.
     """
 
@@ -47,11 +49,14 @@ class ServeSettings:
     import_from: tuple[Path, ...] = ()
     jobs: bool = True
     local_files: bool | None = None
+    live_queries: int = 0
 
     def __post_init__(self) -> None:
         for name in ("threads", "queue", "queue_timeout", "fetches", "memory"):
             if not getattr(self, name) > 0:
                 raise BadSetting(f"the server setting {name} must be greater than 0, not {getattr(self, name)}")
+        if not 0 <= self.live_queries <= MAX_KEPT:
+            raise BadSetting(f"--live-queries must be from 0 to {MAX_KEPT:,}, not {self.live_queries}")
         for folder in self.import_from:
             if not folder.is_dir():
                 raise BadSetting(f"--import-from {folder}: no such folder")
@@ -73,7 +78,8 @@ class AppState:
         )
         self.probe_executor = BoundedExecutor("probe", threads=2, queue=16, timeout=PROBE_TIMEOUT)
         self.memory = MemoryBudget(settings.memory)
-        self.jobs = JobRunner(gallery, fetcher, settings.import_from)
+        self.live_queries = LiveQueries(gallery, settings.live_queries)
+        self.jobs = JobRunner(gallery, fetcher, settings.import_from, self.live_queries)
         self.cleanup_plans = CleanupPlans()
         self.background_sync = BackgroundSync(gallery)
         self.changes = ChangeWatcher(lambda: self.probe(gallery.catalog.changes.last_sequence))
@@ -110,6 +116,7 @@ class AppState:
     def close(self) -> None:
         """Stop them and wait for running work; blocks."""
         self.jobs.close()
+        self.live_queries.close()
         self.background_sync.close()
         for pool in (self.executor, self.fetch_executor, self.probe_executor, self.health):
             pool.close()

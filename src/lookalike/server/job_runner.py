@@ -15,10 +15,12 @@ from typing import Any
 
 from lookalike.catalog import Job, JobState
 from lookalike.errors import BadInput, GalleryBusy, ImageRejected, LookalikeError, NotFound, Unavailable
+from lookalike.evaluation.pipeline_comparison import compare_pipelines
 from lookalike.gallery import Gallery
 from lookalike.image_files import find_files
 from lookalike.problem_details import problem_of
 from lookalike.results import IndexMoveProgress
+from lookalike.server.live_queries import LiveQueries
 from lookalike.server.requests.body import check_pixels
 from lookalike.server.url_fetch.fetcher import Fetcher
 from lookalike.types import Found, Item, Outcome
@@ -72,8 +74,11 @@ class Progress:
 class JobRunner:
     """Runs a gallery's jobs, one at a time in this process; several processes share the queue."""
 
-    def __init__(self, gallery: Gallery, fetcher: Fetcher, import_from: Sequence[Path] = ()) -> None:
+    def __init__(
+        self, gallery: Gallery, fetcher: Fetcher, import_from: Sequence[Path], live_queries: LiveQueries
+    ) -> None:
         self._gallery = gallery
+        self._live_queries = live_queries
         self._fetcher = fetcher
         self._import_from = [folder.resolve() for folder in import_from]
         self._worker = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
@@ -258,6 +263,32 @@ class JobRunner:
             progress.result["move"] = to_dict(IndexMove.of(moved))
         yield
 
+    def _compare_pipelines(self, job: Job, progress: Progress) -> Iterator[None]:
+        def step(done: int, total: int) -> None:
+            progress.done, progress.total = done, total
+            if self._is_stopped(progress):
+                raise _JobStoppedError
+
+        asked = job.request
+        new, old = asked["pipeline"], asked.get("old") or self._gallery.pipelines[-1]
+        if new == old:
+            raise BadInput(f"{new} ranks already; name the other pipeline (old)")
+        live = self._live_queries.of_tenant(job.tenant, (old, new)) if asked.get("live") else []
+        with suppress(_JobStoppedError):
+            change = compare_pipelines(
+                self._gallery,
+                old,
+                new,
+                sample=asked.get("sample", 200),
+                edits=asked.get("edits", ()),
+                live=live,
+                tenant=job.tenant,
+                seed=asked.get("seed", 0),
+                step=step,
+            )
+            progress.result["comparison"] = change.as_json()
+        yield
+
 
 class _JobStoppedError(Exception):
     """Raised in the job's thread to leave what it does."""
@@ -270,5 +301,6 @@ STEPS: Mapping[str, Callable[[JobRunner, Job, Progress], Iterator[None]]] = {
     "delete": JobRunner._delete,
     "backfill": JobRunner._backfill,
     "move_index": JobRunner._move_index,
+    "compare_pipelines": JobRunner._compare_pipelines,
 }
 """The steps of each kind of job."""

@@ -6,8 +6,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from lookalike.types import Box
 from lookalike.verification.raster import Grey, window_mean
-from lookalike.verification.types import Box
 
 MIN_VARIANCE: Final = 25.0
 """Variance of luma in a window (levels squared) from which a pixel counts as textured: twice the noise of JPEG 15."""

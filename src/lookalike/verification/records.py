@@ -16,11 +16,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from lookalike.errors import Damaged
-from lookalike.types import Pixels
+from lookalike.types import Box, Pixels
 from lookalike.verification import xfeat
 from lookalike.verification.raster import shrink
 from lookalike.verification.side import COLOR_SIDE, Side, luma_of
-from lookalike.verification.types import Box
 from lookalike.verification.xfeat import LocalFeatures
 
 MAGIC: Final = b"LVR"

@@ -10,11 +10,10 @@ from numpy.typing import NDArray
 
 from lookalike.errors import BadInput
 from lookalike.imaging.borders import find_border
-from lookalike.types import Pixels
+from lookalike.types import Box, Pixels
 from lookalike.verification import xfeat
 from lookalike.verification.agreement import Moments, moments
 from lookalike.verification.raster import Grey, blur, shrink
-from lookalike.verification.types import Box
 from lookalike.verification.xfeat import LocalFeatures
 
 MAX_PIXELS: Final = 320_000

@@ -7,15 +7,18 @@ from typing import Final, Literal
 
 import numpy as np
 
+from lookalike.types import Box, Matrix, Transform, Verification, VerificationMethod
 from lookalike.verification import xfeat
 from lookalike.verification.agreement import MIN_TEXTURED, MIN_VARIANCE, share_agreeing
 from lookalike.verification.alignment import Homography, find_alignments, normalised
 from lookalike.verification.comparison import ALIGNED, Compared, compare
 from lookalike.verification.side import TURNS, Scale, Side
-from lookalike.verification.types import NOTHING, WHOLE, Box, Matrix, Method, Transform, Verification
 
 Small = Literal["query", "stored"]
 """Which of two images shows a small part of the other only."""
+WHOLE: Final = Box(0.0, 0.0, 1.0, 1.0)
+NOTHING: Final = Verification(None, 0.0, 0.0, None, (), None, 0.0)
+"""Nothing to compare: one of the images is flat."""
 MIN_WHOLE: Final = 0.45
 """Agreement of the squashed images from which their alignment is refined and compared at full detail."""
 ALIKE: Final = 0.9
@@ -128,7 +131,7 @@ class _Candidate:
     """A comparison, and how it was aligned."""
 
     compared: Compared | None
-    method: Method
+    method: VerificationMethod
     inliers: int | None
 
     @property

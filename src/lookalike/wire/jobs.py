@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Literal
 
 from lookalike.wire.objects import Json, WireObject, doc
 
-JobKind = Literal["import", "repair", "duplicates", "delete", "backfill", "move_index"]
+JobKind = Literal["import", "repair", "duplicates", "delete", "backfill", "move_index", "compare_pipelines"]
 JobState = Literal["queued", "running", "done", "failed", "cancelled"]
 
 
@@ -39,7 +39,10 @@ class Job(WireObject):
     state: JobState
     progress: JobProgress
     result: Json = field(
-        metadata=doc("`rejected` of an import, the first 100; `clusters` of keys, the first 1,000; `move` of an index.")
+        metadata=doc(
+            "`rejected` of an import, the first 100; `clusters` of keys, the first 1,000; `move` of an index; "
+            "`comparison` of pipelines."
+        )
     )
     error: Json | None = field(metadata=doc("The problem over which it failed."))
     created: str = field(metadata=doc("RFC 3339, UTC."))

@@ -13,6 +13,7 @@ from lookalike.config import Settings, from_environment
 from lookalike.errors import BadInput, BadSetting, Conflict, NotFound, UnsupportedQuery
 from lookalike.factory import open_gallery
 from lookalike.results import GalleryPipeline
+from tests.support.command import lookalike as lookalike_command
 from tests.support.drawn_images import drawn, encoded
 from tests.support.toy_encoders import write_toy_models
 from tests.support.waiting import wait_until
@@ -28,8 +29,9 @@ def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def settings(tmp_path: Path) -> Settings:
-    return replace(from_environment(), models=write_toy_models(tmp_path), gallery=tmp_path / "gallery")
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    monkeypatch.setenv("LOOKALIKE_MODELS", str(write_toy_models(tmp_path)))
+    return replace(from_environment(), gallery=tmp_path / "gallery")
 
 
 @pytest.fixture
@@ -251,3 +253,21 @@ def test_all_hosts_of_a_gallery_see_its_pipelines(gallery: lookalike.Gallery, se
         assert other.search(encoded(drawn(3)), verify=False).hits[0].evidence == "exact"
     with pytest.raises(BadSetting, match="has the pipelines phash, toy"):
         open_gallery(settings=settings, pipelines=["phash"])
+
+
+def test_a_search_by_key_without_features_names_the_remedy(gallery: lookalike.Gallery) -> None:
+    gallery.add_pipeline("toy")
+    gallery.promote_pipeline("toy", incomplete=True)
+    with pytest.raises(UnsupportedQuery, match=r"no features of toy: .* pipelines backfill toy"):
+        gallery.search(lookalike.StoredImage("1.png"))
+    assert gallery.search(lookalike.StoredImage("1.png"), pipelines=["phash"]).hits[0].key == "1.png"
+
+
+def test_the_command_says_what_a_backfill_could_not_encode(gallery: lookalike.Gallery, tmp_path: Path) -> None:
+    gallery.put("upload", encoded(drawn(50)))
+    gallery.add_pipeline("toy")
+    where = ("-g", gallery.folder)
+    ran = lookalike_command("pipelines", "backfill", "toy", *where)
+    assert (ran.code, "1 image still lack the features of toy" in ran.text) == (1, True)
+    assert "1 added as bytes, without an original (1 PNG)" in ran.err
+    assert lookalike_command("pipelines", "backfill", "nonsense", *where).code == 2

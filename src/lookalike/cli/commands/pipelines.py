@@ -14,15 +14,15 @@ from rich.table import Column, Table
 from lookalike import __version__
 from lookalike.cli.app import GALLERY, app
 from lookalike.cli.exit_codes import ExitCode
-from lookalike.cli.options import Group, Session, command, flag, open_gallery_or_client, option
+from lookalike.cli.options import Group, Session, command, flag, name_of, open_gallery_or_client, option
 from lookalike.cli.output import counted, day, emit, out, print_error, print_line, printable
-from lookalike.errors import BadSetting
+from lookalike.errors import BadSetting, LookalikeError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from lookalike.evaluation.pipeline_comparison import PipelineChange
-    from lookalike.gallery import Gallery
+    from lookalike.cli.options import AnyGallery
+    from lookalike.pipeline_change import PipelineChange
     from lookalike.results import GalleryPipeline
 
 pipelines_app = typer.Typer(
@@ -84,15 +84,17 @@ def backfill(
         if not isinstance(gallery, Gallery):
             found = gallery.backfill(name, retry=retry)
         else:
-            with ProgressBar("encoding", lambda: range(_to_do(gallery, name)), quiet=session.json) as bar:
+            encoding = gallery.backfill_iter(name, rate=rate, retry=retry)  # loads the encoder, which is not progress
+            with ProgressBar("encoding", None, quiet=session.json) as bar:
                 done = 0
-                for progress in gallery.backfill_iter(name, rate=rate, retry=retry):
+                for progress in encoding:
+                    bar.set_total(progress.total)
                     bar.advance(progress.done - done)
                     done = progress.done
                     if session.json:
                         emit({"encoded": progress.encoded, "failed": progress.failed,
                               "unreachable": progress.unreachable, "total": progress.total})  # fmt: skip
-            found = next(pipeline for pipeline in gallery.pipeline_states() if pipeline.name == name)
+            found = gallery.pipeline_state(name)
     if session.json:
         _emit(found)
     else:
@@ -100,13 +102,7 @@ def backfill(
     return ExitCode.PARTIAL if found.missing else ExitCode.OK
 
 
-def _to_do(gallery: Gallery, name: str) -> int:
-    """The number of images that were not tried yet; 0 for an unknown pipeline, which the backfill itself refuses."""
-    found = [pipeline for pipeline in gallery.pipeline_states() if pipeline.name == name]
-    return sum((pipeline.missing or 0) - pipeline.failures for pipeline in found)
-
-
-@command(pipelines_app, "compare")
+@command(pipelines_app, "compare", remote=True)
 def compare(
     session: Session,
     name: NameArgument,
@@ -115,33 +111,45 @@ def compare(
     edits: Annotated[
         str | None, option("--edits NAMES", "Also search for edited copies of them, such as jpeg15,crop_80.")
     ] = None,
+    live: Annotated[
+        bool, flag("--live", "Also search by users' queries that a server keeps (serve --live-queries).")
+    ] = False,
     html: Annotated[str | None, option("--html FILE", "Write a report with charts and what has changed.")] = None,
     seed: Annotated[int, option("--seed N", "Of the choice of images and of the edits.", show_default=True)] = 0,
 ) -> int:
     """Search for images of the gallery by two of its pipelines, and show what the change does before it counts.
 
-    Nothing is changed. Each pipeline is searched alone, by distance.
+    Nothing is changed. Each pipeline is searched alone, by distance. With --server it runs in a job of the server.
     """
     from lookalike.evaluation.edits import find
     from lookalike.evaluation.pipeline_comparison import compare_pipelines
     from lookalike.evaluation.pipeline_report import figures
+    from lookalike.gallery import Gallery
 
     if html is not None and not Path(html).absolute().parent.is_dir():
         raise BadSetting(f"cannot write {html}: its folder does not exist")
     chosen = [find(edit.strip()).name for edit in (edits or "").split(",") if edit.strip()]
-    with session.open() as gallery:
+    with open_gallery_or_client(session) as gallery:
         ranking = old or gallery.pipelines[-1]
         if ranking == name:
             raise BadSetting(f"{name} ranks already; name the other pipeline with --with")
-        change = compare_pipelines(
-            gallery, ranking, name, sample=sample, edits=chosen, tenant=session.tenant, seed=seed
-        )
+        if not isinstance(gallery, Gallery):
+            change = gallery.compare_pipelines(
+                name, old=ranking, sample=sample, edits=chosen, live=live, seed=seed, tenant=session.tenant
+            )
+        elif live:
+            raise BadSetting("only a server keeps queries: name it with --server")
+        else:
+            change = compare_pipelines(
+                gallery, ranking, name, sample=sample, edits=chosen, tenant=session.tenant, seed=seed
+            )
         if html is not None:
             _write_report(gallery, session, change, Path(html))
     if session.json:
         emit(change.as_json())
     else:
-        print_line(f"{counted(len(change.queries), 'query', 'queries')} of {counted(change.images, 'image')}\n")
+        queries = counted(len(change.queries), "query", "queries")
+        print_line(f"{queries} of {counted(change.images, 'image')}{f' and {change.live:,} live' if live else ''}\n")
         table = Table("", ranking, name, box=None, padding=(0, 2), header_style="dim")
         for row in figures(change):
             table.add_row(*row)
@@ -151,15 +159,20 @@ def compare(
     return ExitCode.PARTIAL if change.skipped else ExitCode.OK
 
 
-def _write_report(gallery: Gallery, session: Session, change: PipelineChange, path: Path) -> None:
-    from lookalike.evaluation.pipeline_report import write_pipeline_report
+def _write_report(gallery: AnyGallery, session: Session, change: PipelineChange, path: Path) -> None:
+    from lookalike.evaluation.pipeline_report import pipeline_report
+
+    def image_of(key: str) -> bytes | None:
+        try:
+            return gallery.get_thumbnail(key, tenant=session.tenant)
+        except LookalikeError:  # shown as missing
+            return None
 
     notes = [
-        f"{counted(change.images, 'image')} of {session.folder}. Lookalike {__version__}, {day(time.time())}, "
+        f"{counted(change.images, 'image')} of {name_of(session)}. Lookalike {__version__}, {day(time.time())}, "
         f"{shlex.join(['lookalike', *sys.argv[1:]])}"
     ]
-    calibrations = gallery.pipeline_calibrations(change.old, change.new)
-    write_pipeline_report(change, (calibrations[change.old], calibrations[change.new]), notes, path)
+    path.write_text(pipeline_report(change, notes, image_of), encoding="utf-8")
     print_error(f"report: {printable(path.absolute().as_uri())}")
 
 
@@ -221,12 +234,13 @@ def _emit(pipeline: GalleryPipeline) -> None:
 
 
 def _print_missing(pipeline: GalleryPipeline) -> None:
+    from lookalike.descriptions import describe_failures
+
     if not pipeline.missing:
         print_line(f"Every image has the features of {pipeline.name}: lookalike pipelines compare {pipeline.name}")
         return
     print_line(f"{counted(pipeline.missing, 'image')} still lack the features of {pipeline.name}.")
-    for kind, by_format in pipeline.failed.items():
-        formats = ", ".join(f"{number:,} {format_}" for format_, number in by_format.items())
-        print_error(f"{kind.replace('_', ' ')}: {formats}")
+    for line in describe_failures(pipeline.failed):
+        print_error(line)
     if unreachable := pipeline.missing - pipeline.failures:
         print_error(f"not tried, or out of reach: {unreachable:,}")

@@ -60,7 +60,9 @@ def search(
     images: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="IMAGE...", show_default=False, help="Image files, folders, or - to read paths from standard input."
+            metavar="IMAGE...",
+            show_default=False,
+            help="Image files, URLs, folders, or - to read paths from standard input.",
         ),
     ] = None,
     key: Annotated[

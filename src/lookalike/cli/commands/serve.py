@@ -59,6 +59,16 @@ def serve(
             show_default=False,
         ),
     ] = None,
+    live_queries: Annotated[
+        int,
+        option(
+            "--live-queries N",
+            "Keep the features of the last N queries in memory, of one a second at most, to compare pipelines by them. "
+            "[default: none]",
+            min=0,
+            max=1000,
+        ),
+    ] = 0,
     threads: Annotated[
         int, option("--threads N", "Requests processed at once.", min=1, max=512, show_default=True)
     ] = 16,
@@ -80,7 +90,7 @@ def serve(
 
     configure_logging(requests=not sys.stderr.isatty() if log is None else log)
     folders = tuple(Path(folder).expanduser().absolute() for folder in import_from or ())
-    settings = ServeSettings(threads=threads, import_from=folders, local_files=local_files)
+    settings = ServeSettings(threads=threads, import_from=folders, local_files=local_files, live_queries=live_queries)
     fetcher = Fetcher(allow=parse_networks(tuple(fetch_allow or ())), ports=tuple(fetch_port or ()))
     address = BindAddress(host, port, tuple(allow_host or ()))
 

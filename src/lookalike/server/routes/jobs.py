@@ -1,13 +1,17 @@
-"""Background jobs: import, repair, duplicates, delete, backfill, move_index."""
+"""Background jobs: import, repair, duplicates, delete, backfill, move_index, compare_pipelines."""
 
 from typing import Annotated, Literal, cast
 
 from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import HTMLResponse
 from pydantic import Field, RootModel, model_validator
 
-from lookalike import catalog
-from lookalike.errors import AccessDenied, BadInput, UnsupportedQuery
+from lookalike import __version__, catalog
+from lookalike.errors import AccessDenied, BadInput, Conflict, LookalikeError, NotFound, UnsupportedQuery
+from lookalike.evaluation.edits import find
+from lookalike.evaluation.pipeline_report import pipeline_report
 from lookalike.gallery import conditions_of
+from lookalike.pipeline_change import PipelineChange
 from lookalike.server.app_state import State
 from lookalike.server.auth import Reads, Writes
 from lookalike.server.pagination import decode_cursor, encode_cursor
@@ -26,6 +30,14 @@ from lookalike.wire.objects import rfc3339
 
 router = APIRouter(prefix="/v1", tags=["jobs"])
 MAX_URLS = 10_000
+MAX_COMPARED = 1000
+"""Images of a comparison of pipelines, whose result is stored with the job."""
+REPORT_IMAGE_SIDE = 160
+REPORT_HEADERS = {
+    "Content-Disposition": 'attachment; filename="pipelines.html"',
+    "Content-Security-Policy": "sandbox; default-src 'none'; img-src data:; style-src 'unsafe-inline'",
+}
+"""A report shows keys of images, which anybody may have chosen: it is escaped, and saved rather than shown."""
 
 
 class ImportJob(RequestModel):
@@ -92,7 +104,20 @@ class MoveIndexJob(RequestModel):
     force: bool = Field(False, description="Switch whatever the comparison of the two finds.")
 
 
-AnyJob = ImportJob | RepairJob | DuplicatesJob | DeleteJob | BackfillJob | MoveIndexJob
+class ComparePipelinesJob(RequestModel):
+    """Search for images of the gallery by two of its pipelines, and compare what they find (admin only)."""
+
+    kind: Literal["compare_pipelines"]
+    pipeline: str = Field(min_length=1, max_length=256)
+    old: str | None = Field(None, min_length=1, max_length=256, description="By default the one that ranks.")
+    sample: int = Field(200, ge=1, le=MAX_COMPARED, description="Images to search for.")
+    edits: list[str] = Field([], max_length=10, description="Also search for copies edited so, such as `jpeg15`.")
+    live: bool = Field(False, description="Also search by the features of users' queries that the server has kept.")
+    seed: int = Field(0, ge=0, lt=2**32, description="Of the choice of images and of the edits.")
+
+
+AnyJob = ImportJob | RepairJob | DuplicatesJob | DeleteJob | BackfillJob | MoveIndexJob | ComparePipelinesJob
+AdminJob = RepairJob | BackfillJob | MoveIndexJob | ComparePipelinesJob
 
 
 class JobRequest(RootModel[Annotated[AnyJob, Field(discriminator="kind")]]):
@@ -105,6 +130,7 @@ class JobRequest(RootModel[Annotated[AnyJob, Field(discriminator="kind")]]):
         {"kind": "repair"},
         {"kind": "backfill", "pipeline": "vgg16-copy"},
         {"kind": "move_index", "pipeline": "phash", "to": "mih"},
+        {"kind": "compare_pipelines", "pipeline": "vgg16-copy", "sample": 100},
     )
 
 
@@ -121,7 +147,7 @@ async def create_job(request: Request, state: State, caller: Writes) -> Response
     """Queued durably; a server process of the gallery runs it, and another takes over after a crash."""
     job_request = validate(JobRequest, await read_json_object(request, state)).root
     from_files = isinstance(job_request, ImportJob) and job_request.paths is not None
-    if (from_files or isinstance(job_request, RepairJob | BackfillJob | MoveIndexJob)) and not caller.is_global_admin:
+    if (from_files or isinstance(job_request, AdminJob)) and not caller.is_global_admin:
         raise AccessDenied("this job needs an admin API key that is bound to no tenant", authenticated=True)
     if isinstance(job_request, ImportJob) and job_request.paths is not None:
         paths = job_request.paths
@@ -133,6 +159,9 @@ async def create_job(request: Request, state: State, caller: Writes) -> Response
                 "a server connects to an engine that its own settings name only: set LOOKALIKE_INDEX_..._NEXT, or use "
                 "`lookalike index move` on the gallery's machine"
             )
+    if isinstance(job_request, ComparePipelinesJob):
+        for edit in job_request.edits:
+            find(edit)
     if isinstance(job_request, DeleteJob):
         conditions_of(job_request.filter)
     parameters = job_request.model_dump(exclude_none=True)
@@ -175,6 +204,34 @@ async def get_job(job_id: str, state: State, caller: Reads) -> Response:
     """The progress is about a second old."""
     job = await state.executor.run(lambda: state.gallery.catalog.jobs.get(caller.tenant, job_id))
     return json_response(job_object(job))
+
+
+@router.get(
+    "/jobs/{job_id}/report",
+    operation_id="getJobReport",
+    summary="Get the report of a comparison of pipelines",
+    response_class=HTMLResponse,
+    responses=documented_responses(404, 409),
+)
+async def get_report(job_id: str, state: State, caller: Reads) -> Response:
+    """Of a job `compare_pipelines` that is done: a page with charts and what has changed, which loads nothing."""
+
+    def image_of(key: str) -> bytes | None:
+        try:
+            return state.gallery.get_thumbnail(key, tenant=caller.tenant, size=REPORT_IMAGE_SIDE)
+        except LookalikeError:  # shown as missing
+            return None
+
+    def render() -> str:
+        job = state.gallery.catalog.jobs.get(caller.tenant, job_id)
+        if job.kind != "compare_pipelines":
+            raise NotFound(f"a job {job.kind} has no report")
+        if job.state != "done":
+            raise Conflict(f"the job {job_id} is {job.state}: its report is there when it is done")
+        change = PipelineChange.of_json(job.progress["result"]["comparison"])
+        return pipeline_report(change, [f"{change.images:,} images. Lookalike {__version__}."], image_of)
+
+    return HTMLResponse(await state.executor.run(render), headers=REPORT_HEADERS)
 
 
 @router.post(

@@ -200,6 +200,7 @@ def run_search(state: AppState, arguments: SearchArguments, image: SearchSource)
     options = arguments.options
     search_options = search_options_of(options, options, arguments.tenant, k=arguments.depth)
     result = to_page(arguments, state.gallery.search(image, **search_options))
+    state.live_queries.offer(arguments.tenant, image)
     if options.preview is None or isinstance(image, ImageFeatures):
         return result
     try:

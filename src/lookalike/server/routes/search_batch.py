@@ -74,7 +74,11 @@ class SearchBatch:
     def _answers(self, images: Sequence[QueryImage]) -> list[Answer | LookalikeError]:
         options = search_options_of(self.options, self.options, self.tenant, k=self.options.k)
         options["page"] = self.options.page
-        return [answer for _, answer in self.state.gallery.search_many(images, **options)]
+        answered = self.state.gallery.search_many(images, **options)
+        answers: list[Answer | LookalikeError] = [answer for _, answer in answered]
+        for image in images:
+            self.state.live_queries.offer(self.tenant, image)
+        return answers
 
     def _object(self, answer: Answer | Exception) -> dict[str, Any]:
         if isinstance(answer, Answer):
