@@ -382,7 +382,7 @@ class Searcher:
     ) -> Iterator[tuple[Callable[[Pixels, Pipeline], EncodedViews], Sequence[Pipeline], Small]]:
         """How further candidates are sought while no copy was found: an encoding of the query, pipelines, and a part.
 
-        First images of which the query is a part, then, in a deep search, those that are, or share, a part of it.
+        First images of which the query is a part; in a deep search, also those that are a part of it or share one.
         """
         windowed = () if request.filter is not None and request.filter.engine_filter else self._windowed
         yield encode_whole, windowed, "query"
