@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
-from lookalike.catalog.database import Database
+from lookalike.catalog.database import Repository
 from lookalike.catalog.schema import access_keys
 from lookalike.errors import BadSetting, NotFound
 from lookalike.text import storable
@@ -106,11 +106,8 @@ def check_name(name: str, what: str) -> str:
     return name
 
 
-class ApiKeyRepository:
+class ApiKeyRepository(Repository):
     """API keys: who may use a server of this catalog, and for what."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
 
     def create(
         self,

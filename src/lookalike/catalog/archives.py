@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from sqlalchemy import delete, insert, select
 
-from lookalike.catalog.database import Database
+from lookalike.catalog.database import Repository
 from lookalike.catalog.schema import archives
 from lookalike.catalog.statements import lock_state
 from lookalike.text import check_text
@@ -26,11 +26,8 @@ class AddedArchive(NamedTuple):
         return self.encoded >= encoded_for(specs)
 
 
-class ArchiveRepository:
+class ArchiveRepository(Repository):
     """Archives by tenant and URL."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
 
     def get(self, tenant_id: int, url: str) -> AddedArchive | None:
         """The archive of a URL, None where it was not added as a whole."""

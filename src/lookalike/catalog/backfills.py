@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, update
 
-from lookalike.catalog.database import Database
+from lookalike.catalog.database import Repository
 from lookalike.catalog.features import is_missing
 from lookalike.catalog.postgresql import without_timeouts
 from lookalike.catalog.schema import backfill_failures, backfill_ranges, backfills, images
@@ -46,11 +46,8 @@ class MissingFeatures:
         return max(self.images - self.failures, 0)
 
 
-class BackfillRepository:
+class BackfillRepository(Repository):
     """Passes over the ids of images, cut into ranges that workers claim; each method is one transaction."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
 
     def start(self, pipeline: str, *, retry: bool = False) -> None:
         """Begin a pass from the first id, unless one is unfinished; `retry` also the images that failed."""

@@ -4,15 +4,12 @@ from typing import Any
 
 from sqlalchemy import delete, insert, select
 
-from lookalike.catalog.database import Database
+from lookalike.catalog.database import Repository
 from lookalike.catalog.schema import meta
 
 
-class CalibrationRepository:
+class CalibrationRepository(Repository):
     """The calibration of each tenant's images, if it was measured."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
 
     def get(self, tenant_id: int) -> dict[str, Any] | None:
         """The calibration of a tenant, None where there is none."""

@@ -2,11 +2,10 @@
 
 from typing import Any
 
-import numpy as np
 from sqlalchemy import Connection, delete, func, null, select, update
 
 from lookalike.catalog.built_in_attributes import filterable
-from lookalike.catalog.database import Database
+from lookalike.catalog.database import Repository
 from lookalike.catalog.features import unpack
 from lookalike.catalog.records import ChangeFeed, Changes, LoggedChange, check_limit
 from lookalike.catalog.schema import RELEASED, deletions, features_table, images, state, tenants
@@ -14,11 +13,8 @@ from lookalike.catalog.statements import RECORD, id_array, in_tenant, spec_ids, 
 from lookalike.types import FeatureSpec, Rows
 
 
-class ChangeLog:
+class ChangeLog(Repository):
     """Changes by sequence number: an image's is that of its last change; a deletion has its own."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
 
     def last_sequence(self) -> int:
         """The sequence number of the last change; 0 for a new catalog."""
@@ -59,7 +55,7 @@ class ChangeLog:
                 tenants=id_array(row[2] for row in full),
                 attributes=tuple(filterable(row[4], row[5]) for row in full) if attributes else None,
             ),
-            deletes=np.unique(id_array([row[1] for row in deleted] + empty)),
+            deletes=id_array(sorted({row[1] for row in deleted}.union(empty))),
             more=more,
             pruned_through=int(pruned),
             released=id_array(row[1] for row in released),

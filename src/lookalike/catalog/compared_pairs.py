@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 
 from sqlalchemy import Connection, and_, bindparam, delete, select
 
-from lookalike.catalog.database import Database
+from lookalike.catalog.database import Repository
 from lookalike.catalog.schema import compared_pairs
 from lookalike.catalog.statements import insert_rows, lock_images, rows_in
 
@@ -15,11 +15,8 @@ _TABLE = compared_pairs
 _OF_PAIR = and_(_TABLE.c.first_id == bindparam("first"), _TABLE.c.second_id == bindparam("second"))
 
 
-class ComparedPairRepository:
+class ComparedPairRepository(Repository):
     """Results of comparing images, each with a digest of what was compared; they leave with either image."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
 
     def get(self, pairs: Collection[Pair]) -> dict[Pair, tuple[bytes, bool]]:
         """The digest and the result of those of these pairs that have one."""

@@ -124,6 +124,13 @@ class Database:
             conn.exec_driver_sql(statement)
 
 
+class Repository:
+    """Base of what reads and writes one kind of rows."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+
 def redacted_url(target: str | Path) -> str:
     """The target as messages may show it: without a password."""
     url = _parse_url(target)

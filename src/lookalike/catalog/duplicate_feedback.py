@@ -9,7 +9,7 @@ from itertools import combinations
 
 from sqlalchemy import Connection, delete, literal, select
 
-from lookalike.catalog.database import Database
+from lookalike.catalog.database import Repository
 from lookalike.catalog.schema import images, not_matches
 from lookalike.catalog.statements import batches, insert_rows, lock_state, rows_in
 from lookalike.errors import BadInput, NotFound
@@ -22,11 +22,8 @@ Pair = tuple[bytes, bytes]
 """Two digests, the smaller one first."""
 
 
-class DuplicateFeedback:
+class DuplicateFeedback(Repository):
     """Pairs of images marked as no duplicates of each other."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
 
     def mark(self, tenant_id: int, keys: Sequence[str]) -> None:
         """Mark every pair of these images, 2 to `MAX_KEYS`, as no duplicates; raises NotFound for an unknown key."""

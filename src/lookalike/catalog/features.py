@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import ColumnElement, Connection, ScalarSelect, delete, func, insert, select, update
 
-from lookalike.catalog.database import Database
+from lookalike.catalog.database import Database, Repository
 from lookalike.catalog.postgresql import without_timeouts
 from lookalike.catalog.records import StoredFeatures, check_limit
 from lookalike.catalog.schema import (
@@ -117,11 +117,11 @@ def _check_rows(spec: FeatureSpec, rows: Features) -> None:
         raise BadInput(f"{spec.name} rows must be finite and of unit length")
 
 
-class FeatureRepository:
+class FeatureRepository(Repository):
     """The features of all images, by spec (the name, metric, width and fingerprint of an encoder)."""
 
     def __init__(self, database: Database) -> None:
-        self._database = database
+        super().__init__(database)
         self._registered: frozenset[FeatureSpec] = frozenset()
 
     def specs(self) -> list[FeatureSpec]:

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, select
 
-from lookalike.catalog.database import Database
+from lookalike.catalog.database import Repository
 from lookalike.catalog.schema import PATHS, images
 from lookalike.catalog.statements import rows_in
 from lookalike.text import storable
@@ -31,11 +31,8 @@ _STORED_FILE = select(_I.id, _I.key, _I.path, _I.nbytes, _I.mtime_ns, _I.seq, _I
 """The columns of `StoredFile`."""
 
 
-class FilePathRepository:
+class FilePathRepository(Repository):
     """Images of a tenant by path."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
 
     def keys_of(self, tenant_id: int, paths: Iterable[str]) -> dict[str, str]:
         """The keys of the images of these files, by path; of several images of one file that of the lowest id."""

@@ -14,7 +14,7 @@ from typing import Any, Literal
 from sqlalchemy import ColumnElement, Connection, bindparam, delete, func, insert, or_, select
 
 from lookalike.catalog.built_in_attributes import KEY, sort_expression
-from lookalike.catalog.database import Database
+from lookalike.catalog.database import Database, Repository
 from lookalike.catalog.db_errors import WriteConflict
 from lookalike.catalog.features import FeatureRepository, FeatureRow, delete_features, insert_features
 from lookalike.catalog.filters import has_index, to_sql
@@ -77,11 +77,8 @@ _columns_of = attrgetter(*_COLUMNS)
 """Columns that hold what the attribute of `NewImage` of the same name says."""
 
 
-class TenantRepository:
+class TenantRepository(Repository):
     """Tenants by name; every image belongs to one."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
 
     def find(self, name: str) -> int | None:
         """The id of a tenant, None where there is none."""
@@ -110,11 +107,11 @@ class TenantRepository:
             return {row[0]: row[1] for row in conn.execute(select(tenants.c.name, tenants.c.id)).all()}
 
 
-class ImageRepository:
+class ImageRepository(Repository):
     """Images of all tenants. Each method is one transaction; one that writes returns when its change is durable."""
 
     def __init__(self, database: Database, features: FeatureRepository) -> None:
-        self._database = database
+        super().__init__(database)
         self._features = features
 
     def get(self, tenant_id: int, key: str) -> Record:

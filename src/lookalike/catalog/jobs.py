@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, update
 
-from lookalike.catalog.database import Database
+from lookalike.catalog.database import Repository
 from lookalike.catalog.records import check_limit
 from lookalike.catalog.schema import jobs
 from lookalike.catalog.statements import lock_state
@@ -46,11 +46,8 @@ class Job:
         return int(self.progress.get("attempts", 0))
 
 
-class JobRepository:
+class JobRepository(Repository):
     """Jobs of all tenants; each method is one transaction."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
 
     def add(self, tenant: str, kind: str, request: Mapping[str, Any]) -> Job:
         """Queue a job, and delete old ones; raises Unavailable where the tenant has `MAX_QUEUED` unfinished jobs."""

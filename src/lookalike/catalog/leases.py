@@ -12,9 +12,8 @@ from dataclasses import dataclass
 
 from filelock import FileLock, Timeout
 from sqlalchemy import Connection, Executable, insert, select, text, update
-from sqlalchemy.dialects.postgresql import insert as insert_or_ignore
 
-from lookalike.catalog.database import Database
+from lookalike.catalog.database import Database, Repository
 from lookalike.catalog.db_errors import translate_errors
 from lookalike.catalog.schema import claims, followers
 from lookalike.errors import Unavailable
@@ -87,11 +86,8 @@ class IndexLease:
         return Unavailable(f"the lease on the index {self._name} was lost ({why}); its recorded progress is kept")
 
 
-class LeaseRepository:
+class LeaseRepository(Repository):
     """Leases on indexes, and the progress that their holders record."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
 
     @contextmanager
     def try_acquire(self, name: str) -> Iterator[IndexLease | None]:
@@ -112,6 +108,8 @@ class LeaseRepository:
             with self._database.read() as conn:
                 known = conn.execute(select(claims.c.name).where(claims.c.name == name)).one_or_none()
             if known is None:
+                from sqlalchemy.dialects.postgresql import insert as insert_or_ignore  # noqa: PLC0415 - 0.05 s
+
                 with self._database.write() as conn:
                     conn.execute(insert_or_ignore(claims).values(name=name).on_conflict_do_nothing())
             held = self._database.connect_writer()

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, delete, insert, select, update
 
-from lookalike.catalog.database import Database
+from lookalike.catalog.database import Repository
 from lookalike.catalog.pipeline_indexes import OtherIndex, PipelineIndexes, StoredIndex, read_indexes, write_indexes
 from lookalike.catalog.schema import backfill_failures, backfill_ranges, backfills, pipelines, state
 from lookalike.catalog.statements import lock_state
@@ -46,14 +46,11 @@ def ranking_name(stored: Sequence[StoredPipeline]) -> str:
     return [pipeline.name for pipeline in stored if pipeline.state == "active"][-1]
 
 
-class PipelineRepository:
+class PipelineRepository(Repository):
     """Changes of the set of pipelines: each is one transaction, ordered with those that write images.
 
     `initial` are the names in the gallery's settings, which its first change stores.
     """
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
 
     def version(self) -> int:
         """The number of changes so far."""

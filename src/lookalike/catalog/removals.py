@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, delete, insert, literal, select
 
-from lookalike.catalog.database import Database
+from lookalike.catalog.database import Repository
 from lookalike.catalog.schema import images, removals
 from lookalike.catalog.statements import batches, rows_in
 from lookalike.text import storable
@@ -21,11 +21,8 @@ class Removal(NamedTuple):
     at: float
 
 
-class RemovalRepository:
+class RemovalRepository(Repository):
     """Removed images by tenant and key."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
 
     def any(self, tenant_id: int) -> bool:
         """Whether a tenant has any."""

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, func, insert, select, update
 
-from lookalike.catalog.database import Database
+from lookalike.catalog.database import Repository
 from lookalike.catalog.file_paths import below
 from lookalike.catalog.schema import images, roots
 from lookalike.catalog.statements import lock_state
@@ -26,11 +26,8 @@ class Root(NamedTuple):
         return f"{self.name}/" if self.name else ""
 
 
-class RootRepository:
+class RootRepository(Repository):
     """Folders by tenant. No two of a tenant have the same name."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
 
     def of_tenant(self, tenant_id: int | None) -> list[Root]:
         """The folders of a tenant, or of all, in the order in which they were added."""

@@ -17,10 +17,10 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numpy as np
-from sqlalchemy import JSON, Column, Connection, Select, Table, bindparam, select, update
+from sqlalchemy import Column, Connection, Select, Table, bindparam, select, update
 
 from lookalike.catalog import postgresql, sqlite
-from lookalike.catalog.schema import IMAGE_IDS, encode_json, fingerprints, images, state, tenants
+from lookalike.catalog.schema import IMAGE_IDS, JsonDocument, encode_json, fingerprints, images, state, tenants
 from lookalike.errors import Unavailable
 from lookalike.types import Border, FeatureSpec, Ids, Record
 
@@ -104,7 +104,7 @@ def insert_rows(conn: Connection, table: Table, rows: Sequence[Mapping[str, Any]
     columns = list(rows[0])
     values = [list(row.values()) for row in rows]
     for position, name in enumerate(columns):
-        if isinstance(table.c[name].type, JSON):
+        if isinstance(table.c[name].type, JsonDocument):
             for row in values:
                 row[position] = None if row[position] is None else encode_json(row[position])
     insert = sqlite.insert_rows if conn.dialect.name == "sqlite" else postgresql.insert_rows

@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, func, insert, select
 
-from lookalike.catalog.database import Database
+from lookalike.catalog.database import Repository
 from lookalike.catalog.records import RecordTotals, check_limit
 from lookalike.catalog.schema import images, verification_records
 from lookalike.catalog.statements import RECORD, batches, insert_rows, lock_images, rows_in, to_record
@@ -18,11 +18,8 @@ _TABLE = verification_records
 _OF_IMAGE = select(_TABLE.c.data).where(_TABLE.c.image_id == bindparam("id"))
 
 
-class VerificationRecordRepository:
+class VerificationRecordRepository(Repository):
     """The verification record of each image that has one; it leaves with its image, and with the image's bytes."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
 
     def get(self, image_id: int) -> bytes | None:
         """The record of an image, None where there is none."""

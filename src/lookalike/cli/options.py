@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Self, TypeAlias, TypeVar
 
 import typer
 from typer.core import TyperCommand, TyperGroup
@@ -35,22 +35,49 @@ def option(usage: str, text: str, *, show_default: bool = False, **settings: Any
     return typer.Option(*names, metavar=metavar, show_default=show_default, help=text, **settings)
 
 
-class _UntypedFlags:
-    """A command whose options without a value show no type: Typer prints one for those that it adds itself."""
+class _Parameters:
+    """A command whose options without a value show no type, which Typer prints for those that it adds itself."""
 
     def get_params(self, ctx: Any) -> Any:
         found = super().get_params(ctx)  # type: ignore[misc]
         for parameter in found:
             if getattr(parameter, "is_flag", False) and parameter.metavar is None:
                 parameter.metavar = " "
+            if not isinstance(parameter.get_runtime_param, _Coercion):
+                parameter.get_runtime_param = _Coercion(parameter.get_runtime_param)
         return found
 
 
-class Command(_UntypedFlags, TyperCommand):
+class _Coercion:
+    """Typer's coercion of a parameter's value, where that is needed.
+
+    Typer makes a schema for every parameter, which loads pydantic, 0.1 s. Texts, which are what a command line
+    consists of, defaults and what is not given have the declared type already.
+    """
+
+    def __init__(self, build: Callable[[], Any]) -> None:
+        self._build = build
+
+    def __call__(self) -> Self:
+        return self
+
+    def coerce(self, value: Any, *, param: Any, ctx: Any) -> Any:
+        """As `RuntimeParam.coerce` of Typer."""
+        declared = param.type_descriptor.annotation
+        if value is None:
+            return () if param.multiple or param.nargs == -1 else None
+        if declared == list[str] and isinstance(value, list | tuple) and all(isinstance(one, str) for one in value):
+            return list(value)
+        if type(value) is declared and (declared is str or value == param.default):
+            return value
+        return self._build().coerce(value, param=param, ctx=ctx)
+
+
+class Command(_Parameters, TyperCommand):
     """A command."""
 
 
-class Group(_UntypedFlags, TyperGroup):
+class Group(_Parameters, TyperGroup):
     """A group of commands."""
 
 
@@ -197,7 +224,7 @@ def command(
         parameters = [common[0], *own, *common[1:]]
         run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         run.__annotations__ = {p.name: p.annotation for p in parameters}
-        app.command(name or action.__name__, cls=Command, **settings)(run)
+        app.command(name or action.__name__.replace("_", "-"), cls=Command, **settings)(run)
         return action
 
     return register

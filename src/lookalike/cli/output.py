@@ -7,10 +7,11 @@ import re
 import sys
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
-from rich.console import Console
-from rich.table import Table
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
 
 UNLIMITED = 10_000
 """The width of tables outside a terminal: lines for a program are never wrapped or cut."""
@@ -47,19 +48,19 @@ def printable(text: str, *, keep: str = "") -> str:
     return "".join(c if c.isprintable() or c in keep else c.encode("unicode_escape").decode() for c in text)
 
 
-def out() -> Console:
+def out() -> "Console":
     """The console for tables: as wide as the terminal, or unlimited without one."""
-    console = Console(highlight=False, emoji=False, markup=False)
-    return console if console.is_terminal else Console(highlight=False, emoji=False, markup=False, width=UNLIMITED)
+    console = _console()
+    return console if console.is_terminal else _console(width=UNLIMITED)
 
 
-def print_unwrapped(table: Table) -> None:
+def print_unwrapped(table: "Table") -> None:
     """Print a table whose last column holds paths: no line is broken, so that each path can be copied.
 
     Lines longer than a terminal are wrapped by the terminal; spaces at their ends are left out, as they would show
     there as empty lines.
     """
-    console = Console(highlight=False, emoji=False, markup=False, width=UNLIMITED)
+    console = _console(width=UNLIMITED)
     with console.capture() as captured:
         console.print(table)
     for line in captured.get().splitlines():
@@ -86,8 +87,14 @@ class CsvWriter:
         sys.stdout.buffer.flush()
 
 
-def err() -> Console:
-    return Console(stderr=True, highlight=False, emoji=False, markup=False)
+def err() -> "Console":
+    return _console(stderr=True)
+
+
+def _console(**options: Any) -> "Console":
+    from rich.console import Console  # noqa: PLC0415 - 0.03 s, which not every command needs
+
+    return Console(highlight=False, emoji=False, markup=False, **options)
 
 
 def day(seconds: float) -> str:

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
+from lookalike import imaging
 from lookalike.distances import pairwise
 from lookalike.gallery.queries import PreparedQuery, encode_queries
-from lookalike.imaging import thumbnail_of
 from lookalike.pipeline import Pipeline
 from lookalike.results import Comparison, Explanation, HashComparison
 from lookalike.types import Features, Pixels, Transform
@@ -35,8 +35,8 @@ def explain_pair(
     transform = None if comparison.verification is None else comparison.verification.transform
     aligned = None
     if transform is not None and pixels[0] is not None and pixels[1] is not None:
-        aligned = thumbnail_of(align(pixels[1], transform, pixels[0].shape[1], pixels[0].shape[0]), IMAGE_SIDE)
-    images = [None if side is None else thumbnail_of(side, IMAGE_SIDE) for side in pixels]
+        aligned = imaging.thumbnail_of(align(pixels[1], transform, pixels[0].shape[1], pixels[0].shape[0]), IMAGE_SIDE)
+    images = [None if side is None else imaging.thumbnail_of(side, IMAGE_SIDE) for side in pixels]
     return Explanation(
         key=key,
         comparison=comparison,

@@ -29,8 +29,8 @@ from lookalike.gallery.prefetch import Prefetcher
 from lookalike.gallery.presence import FileId, file_id
 from lookalike.gallery.verification_records import RecordMaker
 from lookalike.imaging import DecodePool, Source, Unchanged
-from lookalike.imaging.thumbnails import SIDE
 from lookalike.interfaces import OrientedEncoder
+from lookalike.results import THUMBNAIL_SIZE
 from lookalike.sources.urls import members_of
 from lookalike.types import (
     Features,
@@ -240,7 +240,7 @@ class Ingest:
     def _source(self, task: IngestItem) -> Source:
         digest = task.known.sha256 if task.known is not None and self._lookup.is_complete(task.known) else None
         if isinstance(task.item.source, bytes):  # no file to read later: pixel digest and thumbnail are made now
-            return Source(data=task.item.source, known=digest, want_pixels=True, thumbnail_side=SIDE)
+            return Source(data=task.item.source, known=digest, want_pixels=True, thumbnail_side=THUMBNAIL_SIZE)
         side = RECORD_SIDE if task.wants_record else 0
         path, data = (None, task.data) if task.is_remote else (task.path, None)
         task.data = None

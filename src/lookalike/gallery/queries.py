@@ -13,7 +13,6 @@ from lookalike.errors import ImageRejected, LookalikeError, NotFound, Unsupporte
 from lookalike.gallery.originals import Originals
 from lookalike.gallery.query_sources import query_sources, source_of
 from lookalike.imaging import DecodePool, Source, read_bytes
-from lookalike.imaging.backgrounds import OTHER_BACKGROUNDS
 from lookalike.pipeline import Pipeline
 from lookalike.results import DEFAULT_TENANT, Failure, ImageFeatures, Query, StoredImage
 from lookalike.sources.urls import is_url
@@ -150,7 +149,11 @@ def _variants_of(image: Prepared, pipeline: Pipeline) -> Sequence[tuple[Pixels, 
     """
     if pipeline.spec.metric == "hamming":
         return image.variants
-    return image.variants[:OTHER_BACKGROUNDS] if image.transparent else ()
+    if not image.transparent:
+        return ()
+    from lookalike.imaging.backgrounds import OTHER_BACKGROUNDS  # noqa: PLC0415 - loads the decoders, which lists do not need
+
+    return image.variants[:OTHER_BACKGROUNDS]
 
 
 def _with_views(encoded: EncodedViews, queries: Sequence[int], more: EncodedViews) -> EncodedViews:

@@ -9,6 +9,7 @@ from typing import Literal
 
 import numpy as np
 
+from lookalike import imaging
 from lookalike.catalog import Catalog
 from lookalike.errors import ImageRejected, Unavailable, UnsupportedQuery
 from lookalike.gallery.probabilities import CERTAIN, HitProbabilities, QueryProbabilities
@@ -18,7 +19,6 @@ from lookalike.gallery.stored_sides import ComparedImage
 from lookalike.gallery.verification import DEFAULT_BUDGET_MS, MAX_SIMILAR_VERIFIED, CandidateVerifier, ToVerify
 from lookalike.gallery.windows import AUTO_MS, encode_parts, encode_whole, encode_windows
 from lookalike.gallery_calibration import DENSITY_RANK, measure_of
-from lookalike.imaging import prepare
 from lookalike.imaging.windows import WINDOW_COUNT
 from lookalike.pipeline import Calibration, Pipeline, Ranked
 from lookalike.results import MAX_RESULTS, Deep
@@ -357,6 +357,8 @@ class Searcher:
         best = sorted((i for i in found if i in records), key=lambda i: (found[i].rank, i))
         best = [i for i in best[: request.candidates - 1] if found[i].evidence != "exact"]
         to_verify = [ToVerify(records[i], found[i].evidence == "copy") for i in best]
+        if any(candidate.evidence == "exact" for candidate in found.values()):  # a copy is found: see `verify`
+            to_verify = [candidate for candidate in to_verify if candidate.copy_by_distance]
         image = self._verifier.image_of(query, self._reader)
         verified = self._verifier.verify(image, to_verify, request.verify_ms)
         for i, verification in verified.results.items():
@@ -518,7 +520,7 @@ def pixels_of(source: Path | bytes | None, sha256: bytes) -> bytes | None:
         return None
     try:
         data = source if isinstance(source, bytes) else source.read_bytes()
-        prepared = prepare(data, (), want_pixels=True)
+        prepared = imaging.prepare(data, (), want_pixels=True)
     except (OSError, ImageRejected):
         return None
     return prepared.pixels if prepared.sha256 == sha256 else None

@@ -7,12 +7,11 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import Generic, TypeVar
 
+from lookalike import imaging
 from lookalike.catalog import Catalog
 from lookalike.errors import Damaged, ImageRejected, NotFound, Unavailable
 from lookalike.gallery.originals import Originals
 from lookalike.gallery.queries import PreparedQuery, QueryReader
-from lookalike.imaging import decode
-from lookalike.imaging.resizing import reduce_to
 from lookalike.types import Pixels, Record
 from lookalike.verification import Side, VerificationEncoder, from_record
 
@@ -58,11 +57,12 @@ class StoredSides:
         """RGB pixels of a stored image at a reduced scale; None if neither its file nor a thumbnail is available."""
         if (data := self.original(record)) is not None:
             try:
-                return reduce_to(decode(data, limits=self._originals.limits, box=(SIDE, 1)).rgb, SIDE)
+                decoded = imaging.decode(data, limits=self._originals.limits, box=(SIDE, 1))
+                return imaging.reduce_to(decoded.rgb, SIDE)
             except ImageRejected:
                 pass  # beyond the limits of today
         thumbnail = self._catalog.images.thumbnail(record.id)
-        return None if thumbnail is None else reduce_to(decode(thumbnail).rgb, SIDE)
+        return None if thumbnail is None else imaging.reduce_to(imaging.decode(thumbnail).rgb, SIDE)
 
     def original(self, record: Record) -> bytes | None:
         """The bytes of a stored image; None if they are gone, have changed, or their store is down."""

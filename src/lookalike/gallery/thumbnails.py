@@ -4,12 +4,13 @@ import threading
 from collections import OrderedDict
 from pathlib import Path
 
+from lookalike import imaging
 from lookalike.catalog import Catalog
 from lookalike.errors import BadInput, ImageRejected, NotFound
 from lookalike.gallery.originals import Originals
 from lookalike.gallery.query_sources import source_of
-from lookalike.imaging import DecodePool, Source, decode, make_thumbnail, read_bytes, thumbnail_of
-from lookalike.imaging.thumbnails import SIDE
+from lookalike.imaging import DecodePool, Source, read_bytes
+from lookalike.results import THUMBNAIL_SIZE
 from lookalike.types import PixelSource, Prepared, Record
 
 MIN_SIDE, MAX_SIDE = 16, 1024
@@ -26,7 +27,7 @@ class Thumbnails:
     """Thumbnails by key. Safe to use from several threads.
 
     The thumbnail of an image with a path is made from its file; that of an image added as bytes is stored in the
-    catalog, at `SIDE` pixels, and never larger.
+    catalog, at `THUMBNAIL_SIZE` pixels, and never larger.
     """
 
     def __init__(self, catalog: Catalog, originals: Originals) -> None:
@@ -43,7 +44,7 @@ class Thumbnails:
         """
         check_side(size)
         record, stored = self._catalog.images.get_with_thumbnail(tenant_id, key)
-        if stored is not None and (size == SIDE or (size > SIDE and record.path is None)):
+        if stored is not None and (size == THUMBNAIL_SIZE or (size > THUMBNAIL_SIZE and record.path is None)):
             return stored
         cache_key = (record.sha256, size)
         with self._lock:
@@ -70,10 +71,10 @@ class Thumbnails:
         return prepared.thumbnail
 
     def _make(self, record: Record, size: int, stored: bytes | None) -> bytes:
-        if stored is not None and size < SIDE:
-            return thumbnail_of(decode(stored).rgb, size)
+        if stored is not None and size < THUMBNAIL_SIZE:
+            return imaging.thumbnail_of(imaging.decode(stored).rgb, size)
         try:
-            return make_thumbnail(self._read(record), size, limits=self._originals.limits)
+            return imaging.make_thumbnail(self._read(record), size, limits=self._originals.limits)
         except NotFound:
             if stored is None:
                 raise

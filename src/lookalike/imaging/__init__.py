@@ -14,11 +14,12 @@ if TYPE_CHECKING:
     from lookalike.imaging.limits import Limits as Limits
     from lookalike.imaging.pixels import encode_pixels as encode_pixels
     from lookalike.imaging.preprocessing import prepare as prepare
+    from lookalike.imaging.resizing import reduce_to as reduce_to
     from lookalike.imaging.resizing import resize_to as resize_to
     from lookalike.imaging.thumbnails import make_thumbnail as make_thumbnail
     from lookalike.imaging.thumbnails import thumbnail_of as thumbnail_of
 
-# Imported on first use: the HTTP client reads files within limits, and needs no decoder for that.
+# Imported on first use: the HTTP client reads files within limits and a gallery lists its images, without a decoder.
 _MODULES = {
     "borders": ("crop_border", "find_border"),
     "decode_pool.pool": ("DecodePool", "Source", "Unchanged"),
@@ -27,7 +28,7 @@ _MODULES = {
     "limits": ("Limits",),
     "pixels": ("encode_pixels",),
     "preprocessing": ("prepare",),
-    "resizing": ("resize_to",),
+    "resizing": ("reduce_to", "resize_to"),
     "thumbnails": ("make_thumbnail", "thumbnail_of"),
 }
 
@@ -35,5 +36,6 @@ _MODULES = {
 def __getattr__(name: str) -> Any:
     for module, names in _MODULES.items():
         if name in names:
-            return getattr(import_module(f"{__name__}.{module}"), name)
+            value = globals()[name] = getattr(import_module(f"{__name__}.{module}"), name)
+            return value
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

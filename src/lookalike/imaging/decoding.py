@@ -15,9 +15,9 @@ from lookalike.errors import ImageRejected
 from lookalike.imaging import color, containers, formats, jxl, mini_avif, pixel_digest, raw_preview, recovery
 from lookalike.imaging.bit_depth import bits_per_channel
 from lookalike.imaging.exif import SIDEWAYS, orientation
-from lookalike.imaging.jpeg_luma import decode_luma
 from lookalike.imaging.libtiff_errors import decoding_errors
 from lookalike.imaging.limits import DEFAULT_LIMITS, Limits
+from lookalike.imaging.plain_jpeg import decode_plain
 from lookalike.types import Decoded, Pixels
 
 _ORIENTED_FORMATS: Final = frozenset({"TIFF", "HEIF"})
@@ -80,14 +80,16 @@ def decode(
     if kind == "JXL" and (header := jxl.read_header(data)):
         limits.check_size(header.width, header.height)  # its reader decodes when it opens a file
     with _quiet:
-        if kind == "JPEG" and grey and (plain := _decode_luma(data, request)) is not None:
+        if kind == "JPEG" and (plain := _decode_plain(data, request)) is not None:
             return plain
         return _decode_any(data, kind, request)
 
 
-def _decode_luma(data: bytes, request: _Request) -> Decoded | None:
+def _decode_plain(data: bytes, request: _Request) -> Decoded | None:
+    """Decode a JPEG the short way; None where Pillow must decode it, as for the digest of its pixels."""
+    reduced_only = request.digest_pixels > 0 and not request.grey
     try:
-        plain = decode_luma(data, request.box, request.limits)
+        plain = decode_plain(data, request.box, request.limits, grey=request.grey, reduced_only=reduced_only)
     except ImageRejected:
         raise
     except Exception:  # noqa: BLE001 - damaged files make the reader raise anything; Pillow's is tried next

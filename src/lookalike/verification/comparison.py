@@ -1,5 +1,7 @@
 """Comparison of two images under a homography, in the frame of the stored one."""
 
+import threading
+from collections import OrderedDict
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -23,6 +25,8 @@ MAX_REFINEMENTS: Final = 3
 MAX_IDENTITY_ERROR: Final = 1e-6
 """Difference of the numbers of a matrix from the identity up to which no pixel moves visibly, in any image."""
 _IDENTITY: Final = np.eye(3)
+MAX_RECENT: Final = 8
+"""Images whose moments are kept, at most 4 MB each: a few a core."""
 MIN_BLUR: Final = 1.6
 """Ratio of sharpness from which the duller image counts as blurred."""
 PARTLY_ALIGNED, NEARLY_ALIGNED = 0.5, 0.97
@@ -48,7 +52,7 @@ def compare(query: Side, stored: Side, homography: Homography) -> Compared | Non
     if frame is None:
         return None
     source, reference = frame.images(query, stored)
-    blurred = moments(blur(reference[_INNER]))
+    blurred = _recent.of(stored) if reference is stored.luma else moments(blur(reference[_INNER]))
     found = _compare(frame, source, blurred, homography)
     for _ in range(MAX_REFINEMENTS):
         better = None if _is_aligned(found) else _refined(frame, source, reference, blurred, found)
@@ -62,6 +66,31 @@ def compare(query: Side, stored: Side, homography: Homography) -> Compared | Non
     color, tone = _colors(query, stored, found.homography)
     resolution = frame.width / max(stored.width, stored.width * full_scale(query, stored, found.homography))
     return Compared(found.homography, found.evidence, overlap, color, tone, detail, min(resolution, 1.0))
+
+
+class _RecentMoments:
+    """Moments of the images that others were compared with last: an image is compared with its copies one by one."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._known: OrderedDict[Side, Moments] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def of(self, side: Side) -> Moments:
+        """The moments of an image at the size that it is kept at; two threads may compute them both."""
+        with self._lock:
+            known = self._known.get(side)
+        if known is None:
+            known = moments(blur(side.luma[_INNER]))
+        with self._lock:
+            self._known[side] = known
+            self._known.move_to_end(side)
+            while len(self._known) > self._size:
+                self._known.popitem(last=False)
+        return known
+
+
+_recent = _RecentMoments(MAX_RECENT)
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,6 +55,17 @@ def test_a_gallery_shows_its_folder_and_pipelines(gallery: lookalike.Gallery, tm
     assert set(dir(lookalike)) == {*lookalike.__all__, "__version__"}
 
 
+def test_an_exact_match_is_a_copy_found(gallery: lookalike.Gallery, folder: Path) -> None:
+    """Similar candidates are compared only while no copy is found, and a match by digest is one."""
+    gallery.add(folder)
+    exact, changed = gallery.search(folder / "1.png"), gallery.search(encoded(drawn(99)))
+    assert exact.hits[0].evidence == "exact"
+    assert exact.verification is not None
+    assert changed.verification is not None
+    assert exact.verification.verified == 0
+    assert changed.verification.verified > 0
+
+
 def test_images_in_memory_are_files_with_the_same_pixels(gallery: lookalike.Gallery) -> None:
     """PIL images and arrays are taken wherever bytes are, and found as the same pixels; others are refused."""
     image = drawn(1)

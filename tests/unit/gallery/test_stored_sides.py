@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import lookalike
+from lookalike import imaging
 from lookalike.factory import open_gallery
-from lookalike.gallery import stored_sides
 from lookalike.gallery.originals import Originals
 from lookalike.gallery.stored_sides import StoredSides
 from lookalike.types import Item
@@ -32,13 +32,13 @@ def gallery(tmp_path: Path) -> Iterator[lookalike.Gallery]:
 def decoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The sizes of the files that are decoded to compare stored images."""
     sizes: list[int] = []
-    decode = stored_sides.decode
+    decode = imaging.decode
 
     def counted(data: bytes, **options: Any) -> Any:
         sizes.append(len(data))
         return decode(data, **options)
 
-    monkeypatch.setattr(stored_sides, "decode", counted)
+    monkeypatch.setattr(imaging, "decode", counted)
     return sizes
 
 

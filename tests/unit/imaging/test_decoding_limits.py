@@ -351,7 +351,7 @@ def test_whatever_a_reader_raises_becomes_a_rejection(monkeypatch: pytest.Monkey
         def broken(*_: Any, error: Exception = error) -> Any:
             raise error
 
-        monkeypatch.setitem(formats.READERS, "JPEG", broken)
-        result = rejected(WHOLE["JPEG"])
+        monkeypatch.setitem(formats.READERS, "PNG", broken)
+        result = rejected(WHOLE["PNG"])
         assert result.reason == reason
         assert result.__cause__ is error

@@ -18,16 +18,17 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from itertools import repeat
 from operator import attrgetter
 from typing import IO, Any, BinaryIO, Final, cast
 
 import numpy as np
 
+from lookalike import imaging
 from lookalike.errors import ImageRejected
 from lookalike.imaging.files import read_bytes
 from lookalike.imaging.limits import Limits
-from lookalike.imaging.preprocessing import prepare
 from lookalike.types import UNCUT, Border, InputSpec, Pixels, Prepared
 
 LENGTH: Final = struct.Struct("<Q")
@@ -128,7 +129,7 @@ def process_request(request: Request, inputs: Sequence[InputSpec], limits: Limit
             data = read_bytes(path or "", limits)
         if known is not None and hashlib.sha256(data).digest() == known:
             return known, len(data)
-        return prepare(data, inputs, limits=limits, **options)
+        return imaging.prepare(data, inputs, limits=limits, **options)
     except ImageRejected as error:
         return error
     except MemoryError:
@@ -142,6 +143,7 @@ def main() -> None:
     setup: Setup = receive(pipe)
     _exit_with(setup.parent)
     _limit_memory(setup.limits.max_memory)
+    import_module("lookalike.imaging.preprocessing")  # which the parent imports only if it decodes itself
     gc.freeze()
     send(replies, os.getpid())
     while True:
