@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 import lookalike
-from lookalike.errors import BadInput, Conflict
+from lookalike.errors import BadInput, Conflict, Unavailable
 from lookalike.pipeline_change import PipelineChange
 from lookalike.server.app_state import ServeSettings
 from tests.support.command import lookalike as command
@@ -147,3 +147,16 @@ def test_only_admins_of_all_tenants_change_pipelines(tmp_path: Path) -> None:
             assert world.send("alice's admin", "POST", "/v1/jobs", json=job).status_code == 403
         [_, added] = world.send("alice", "GET", "/v1/pipelines").json()["pipelines"]
         assert (added["name"], added["missing"], added["failed"]) == ("vgg16-copy", None, {})
+
+
+def test_a_server_connects_to_an_engine_that_its_settings_name(models: None, tmp_path: Path) -> None:
+    """It is down here: the move fails, and leaves everything as it was."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LOOKALIKE_INDEX_PHASH_NEXT", "elasticsearch://user:secret@127.0.0.1:1?mode=exact")
+        with served(tmp_path / "gallery") as (url, gallery), lookalike.Client(url) as client:
+            client.put("a", encoded(drawn(1)))
+            with pytest.raises(Unavailable, match=r"127\.0\.0\.1:1") as down:
+                client.move_index("phash", "elasticsearch://user@127.0.0.1:1?mode=exact")
+            assert "secret" not in str(down.value)
+            assert client.pipeline_states()[0].other_index is None
+            assert gallery.catalog.pipelines.version() == 0

@@ -66,7 +66,7 @@ def test_not_ready_until_the_pipelines_can_answer(tmp_path: Path) -> None:
     with serving(tmp_path / "g") as (client, gallery):
         keeper = client.app.state.app_state.background_sync  # type: ignore[attr-defined]
         keeper.close()  # the test does its work
-        with mock.patch.object(gallery._pipelines, "open", side_effect=Unavailable("no weights yet")):
+        with mock.patch.object(gallery._pipelines, "open_encoded", side_effect=Unavailable("no weights yet")):
             keeper._unopened = {"phash": "not opened yet"}
             keeper._open()
             answer = client.get("/readyz")

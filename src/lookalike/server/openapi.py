@@ -15,7 +15,7 @@ from lookalike.server.routes.explain import ExplainRequest
 from lookalike.server.routes.images import DeleteJson, PatchJson, PutJson
 from lookalike.server.routes.jobs import JobRequest
 from lookalike.server.routes.keys import CreateKey
-from lookalike.server.routes.pipelines import AddPipeline, PromotePipeline
+from lookalike.server.routes.pipelines import AddPipeline, DropIndex, PromotePipeline
 from lookalike.server.routes.search import SearchRequest
 from lookalike.server.routes.search_batch import SearchBatchRequest
 from lookalike.server.routes.why_not import WhyNotRequest
@@ -28,6 +28,7 @@ MODELS = (
     CompareRequest,
     CreateKey,
     DeleteJson,
+    DropIndex,
     ExplainRequest,
     JobRequest,
     NotAMatch,

@@ -129,6 +129,21 @@ def test_addresses_of_servers_are_left_out(folder: Path, tmp_path: Path) -> None
     assert read_gallery(tmp_path / "new").index == {"phash": "flat"}
 
 
+def test_a_restored_gallery_has_the_index_that_answered_and_no_other(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kept one is that of the original, on its server or in its folder."""
+    monkeypatch.setattr("lookalike.gallery.index_move.DROP_SECONDS", 0.0)
+    with lookalike.open(folder) as gallery:
+        gallery.move_index("phash", "flat")
+        make_backup(folder, tmp_path / "backup", from_environment({}))
+    restore_backup(tmp_path / "backup", tmp_path / "new", from_environment({}))
+    with lookalike.open(tmp_path / "new") as copy:
+        [pipeline] = copy.pipeline_states()
+        assert (pipeline.index, pipeline.other_index) == ("flat", None)
+        assert copy.move_index("phash", "mih?m=5").rows == IMAGES + 1
+
+
 def test_commands(folder: Path, tmp_path: Path) -> None:
     backup, new = tmp_path / "backup", tmp_path / "new"
     made = command("backup", backup, "-g", folder, "--json")
