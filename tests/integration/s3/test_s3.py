@@ -22,7 +22,7 @@ import lookalike
 from lookalike.errors import BadInput, NotFound, Unavailable
 from lookalike.factory import open_gallery
 from lookalike.gallery import originals
-from lookalike.sources import objects
+from lookalike.sources import objects, read_url
 from lookalike.sources.manifest import Manifest, by_tenant
 from lookalike.types import Outcome
 from tests.support.command import program
@@ -87,8 +87,8 @@ def test_a_bucket_is_added_and_then_recognised_without_being_read(
     store.pipe_file(f"{bucket}/pics/{names[0]}.jpg", image(70))
     store.rm_file(f"{bucket}/pics/{names[1]}.jpg")
     read: list[str] = []
-    real = originals.read_object
-    monkeypatch.setattr(originals, "read_object", lambda url, *rest: (read.append(url), real(url, *rest))[1])
+    real = read_url.read_object
+    monkeypatch.setattr(read_url, "read_object", lambda url, *rest: (read.append(url), real(url, *rest))[1])
     found = kinds(gallery.add(f"s3://{bucket}/pics"))
     assert found[f"{names[0]}.jpg"] == "updated"
     assert found[f"{names[1]}.jpg"] == "missing"
