@@ -90,6 +90,8 @@ class CandidateVerifier:
         for chunk in (*self._chunks(near), *self._chunks(similar)):
             if not chunk[0].copy_by_distance and any(label(v)[0] == "copy" for v in results.values()):
                 break
+            if side is not None and similar and chunk[0] is similar[0]:
+                self._extract(side)
             if time.monotonic() > until:
                 skipped.update(candidate.record.id for candidate in chunk)
                 continue
@@ -101,6 +103,10 @@ class CandidateVerifier:
                     results[candidate.record.id] = result
         report = VerificationReport(len(results), unavailable, len(skipped), budget_ms)
         return VerifiedCandidates(results, frozenset(skipped), report)
+
+    def _extract(self, query: Side) -> None:
+        """Extract the query's features on two cores: candidates that are not near need them, at the same time."""
+        list(self._executor.map(lambda mirrored: self._verifier.extract(query, mirrored=mirrored), (False, True)))
 
     def _chunks(self, candidates: Sequence[ToVerify]) -> list[Sequence[ToVerify]]:
         return [candidates[at : at + self._workers] for at in range(0, len(candidates), self._workers)]

@@ -51,7 +51,7 @@ class Side:
         self.luma, self.colors, self.width, self.height = luma, colors, width, height
         self._given_border, self._given_features = border, features
         self._features: dict[tuple[Scale, bool], LocalFeatures] = {}
-        self._lock = threading.Lock()
+        self._locks: dict[tuple[Scale, bool], threading.Lock] = {}
 
     @cached_property
     def border(self) -> Box:
@@ -113,7 +113,7 @@ class Side:
         """Local features at a scale, the same ones each time; those that a record holds, at any."""
         if self._given_features is not None and not mirrored:
             return self._given_features
-        with self._lock:
+        with self._locks.setdefault((scale, mirrored), threading.Lock()):
             if (scale, mirrored) not in self._features:
                 self._features[scale, mirrored] = self._extract(*SCALES[scale], mirrored=mirrored)
             return self._features[scale, mirrored]

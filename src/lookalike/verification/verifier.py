@@ -60,6 +60,11 @@ class Verifier:
                 best, strength = found, found.strength
         return _result(query, stored, best)
 
+    def extract(self, query: Side, *, mirrored: bool) -> None:
+        """Extract the local features of a query, as it is or mirrored, that comparing it with unlike images takes."""
+        if self._uses_local_features:
+            query.features_at("whole", mirrored=mirrored)
+
     def verify_part(self, query: Side, stored: Side, *, small: Small) -> Verification | None:
         """Compare two images of which one shows a small part of the other only, by local features at two scales.
 

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lookalike import optional
+from lookalike.cpu import usable_cores
 from lookalike.errors import BadSetting, Damaged
 from lookalike.types import Pixels
 from lookalike.verification.raster import opencv, shrink
@@ -49,7 +50,8 @@ class _Network:
     def __init__(self) -> None:
         import openvino as ov  # noqa: PLC0415 - optional
 
-        settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": 1, "INFERENCE_PRECISION_HINT": "f32"}
+        cores = usable_cores()
+        settings = {"NUM_STREAMS": cores, "INFERENCE_NUM_THREADS": cores, "INFERENCE_PRECISION_HINT": "f32"}
         self._compiled = ov.Core().compile_model(build(load_weights()), "CPU", settings)
         self._idle: list[Any] = []
         self._lock = threading.Lock()
