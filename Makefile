@@ -17,7 +17,7 @@ BESIDE := $(MAKE) --no-print-directory -j 2 types
 help:
 	@echo "make try [PHOTOS=~/Pictures]   index your photos (or a small sample) and search them"
 	@echo "make test                      every check and test"
-	@echo "make test-fast                 checks and the tests that need no server: two and a half minutes"
+	@echo "make test-fast                 checks and the tests that need no server: two minutes"
 	@echo "make check                     linting, types, layers;  make fix: format"
 	@echo "make wheel                     dist/*.whl"
 	@echo "make bench                     the measurements behind docs/numbers.md"
@@ -61,7 +61,7 @@ fix: .venv/dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# Checks, unit tests and the contract of the embedded indexes: no servers, two and a half minutes on two cores.
+# Checks, unit tests and the contract of the embedded indexes: no servers, two minutes on two cores.
 test-fast: lint
 	@$(BESIDE) suites-fast
 

@@ -96,7 +96,7 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     return str(request.param)
 
 
-@pytest.mark.parametrize("max_distance", [0, 2, 3, 4, 7, 8, 9.5, 11, 15, 17, 19, 20, 64, None])
+@pytest.mark.parametrize("max_distance", [0, 3, 4, 8, 9.5, 15, 19, 20, None])
 def test_every_radius_equals_a_scan(
     codes: Bits, index: MihIndex, way: str, max_distance: float | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
