@@ -77,7 +77,8 @@ def refusal(compared: IndexComparison) -> str | None:
     if compared.copies_overlap < MIN_COPIES_OVERLAP:
         reasons.append(
             f"it finds {100 * compared.copies_overlap:.1f} % of the {compared.copies:,} hits within the copy threshold "
-            f"that the old one finds, and at least {100 * MIN_COPIES_OVERLAP:.0f} % are needed"
+            f"that the old one finds, and at least {100 * MIN_COPIES_OVERLAP:.0f} % are needed (options of the address "
+            "may find more, such as ?mode=exact of Elasticsearch)"
         )
     return "; ".join(reasons) or None
 
