@@ -212,10 +212,10 @@ def _check_encoder(name: str, settings: Settings) -> None:
         require("openvino", purpose=f"the pipeline {name}")
 
 
-def is_windowed(name: str, settings: Settings) -> bool:
-    """Whether the rows of a pipeline hold windows of images; False for an unknown one."""
+def is_windowed(name: str, settings: Settings) -> bool | None:
+    """Whether the rows of a pipeline hold windows of images; None for an unknown one. Reads the model entries."""
     entry = model_entries(settings.models, settings.cache).get(name)
-    return entry is not None and entry.windows
+    return None if entry is None else entry.windows
 
 
 def _check_feature_retention(catalog: Catalog, name: str, address: str | None) -> None:
@@ -251,6 +251,7 @@ class GalleryPipelines:
         self._indexes = folder / "indexes" / catalog.gallery_id() if gallery_settings.catalog else folder / "indexes"
         self._encoders: dict[str, Encoder] = {}
         self._encoders_lock = threading.Lock()
+        self._windowed: dict[str, bool] = {}
 
     def encoder(self, name: str) -> Encoder:
         """The encoder of a pipeline, which is kept: a pipeline may be reopened for writing."""
@@ -292,8 +293,14 @@ class GalleryPipelines:
         self.wipe(name, stored.generation)
 
     def is_windowed(self, name: str) -> bool:
-        """Whether the rows of a pipeline hold windows of images; it is not loaded."""
-        return is_windowed(name, self._settings)
+        """Whether the rows of a pipeline hold windows of images; it is not loaded.
+
+        Searches ask for it, so that it is kept, as encoders are; an unknown pipeline may become known.
+        """
+        windowed = self._windowed.get(name)
+        if windowed is None and (windowed := is_windowed(name, self._settings)) is not None:
+            self._windowed[name] = windowed
+        return bool(windowed)
 
     def address(self, name: str, stored: StoredIndex) -> str:
         """The address of an index of a pipeline, without a password; empty where it is the default one."""

@@ -19,8 +19,8 @@ from lookalike.gallery.duplicates import ClusterOptions, find_clusters, find_clu
 from lookalike.gallery.encode import encode_images
 from lookalike.gallery.explain import explain_pair
 from lookalike.gallery.filters import conditions_of, resolve_filter
-from lookalike.gallery.index_move import IndexMoves, ReportMove, ignore_progress
-from lookalike.gallery.index_sync import OpenPipeline, catch_up, ensure_fresh
+from lookalike.gallery.index_move import IndexMoves, ReportMove
+from lookalike.gallery.index_sync import OpenPipeline, catch_up, ensure_fresh, ignore_progress
 from lookalike.gallery.ingest import Ingest
 from lookalike.gallery.missing_files import MissingFinder
 from lookalike.gallery.originals import Originals

@@ -22,7 +22,7 @@ BATCH = 50
 
 @dataclass(frozen=True, slots=True)
 class _Lost:
-    """A hit in the old index that the new one lacks: the image searched for, the hit, and whether it is a copy."""
+    """A hit of the old index that the new one does not have: the image searched for, the hit, whether it is a copy."""
 
     query: int
     hit: int
@@ -93,7 +93,7 @@ def _lost(query: int, before: Ranked, after: Ranked, threshold: float) -> Iterat
 
 
 def _missing_rows(catalog: Catalog, new: Pipeline, sequence: int) -> int:
-    """The rows that an index lacks at least, beyond those that were changed since `sequence`."""
+    """The least number of rows missing in an index, beyond those that were changed since `sequence`."""
     rows = new.index.count()
     expected = catalog.features.count(new.spec)
     changed = catalog.changes.last_sequence() - sequence

@@ -9,7 +9,7 @@ from lookalike.catalog.pipelines import find, indexes_of
 from lookalike.errors import BadInput, BadSetting, Conflict, GalleryBusy, Unavailable
 from lookalike.gallery.current_pipelines import DROP_SECONDS
 from lookalike.gallery.index_comparison import compare_indexes, refusal
-from lookalike.gallery.index_sync import OpenPipeline
+from lookalike.gallery.index_sync import OpenPipeline, ignore_progress
 from lookalike.gallery.pipeline_pool import PipelinePool
 from lookalike.gallery.writer_lock import WriterLock
 from lookalike.results import IndexComparison, IndexMove, IndexMoveProgress
@@ -22,10 +22,6 @@ STALLED_SECONDS = 60.0
 """Seconds without progress after which a move gives up an index that another process fills."""
 
 ReportMove = Callable[[IndexMoveProgress], None]
-
-
-def ignore_progress(progress: IndexMoveProgress) -> None:
-    """Report to nobody."""
 
 
 class IndexMoves:

@@ -31,8 +31,8 @@ Report: TypeAlias = Callable[[int], None]
 """Called with the last change that was applied."""
 
 
-def ignore(applied: int) -> None:
-    """Report to nobody."""
+def ignore_progress(progress: object) -> None:
+    """Discard a report of progress."""
 
 
 class IndexSync(Protocol):
@@ -58,7 +58,7 @@ class IndexSync(Protocol):
     def save(self, *, always: bool = False) -> None:
         """Save the index if enough has changed, or with `always` if anything has."""
 
-    def rebuild(self, report: Report = ignore) -> int:
+    def rebuild(self, report: Report = ignore_progress) -> int:
         """Rebuild the index from the catalog, and return the number of its rows; `report` the changes applied."""
 
 
@@ -124,7 +124,7 @@ class LocalIndexSync:
                 self._pipeline.index.flush(self._applied)
                 self._unsaved = 0
 
-    def rebuild(self, report: Report = ignore) -> int:
+    def rebuild(self, report: Report = ignore_progress) -> int:
         with self._lock:
             self._pipeline.index.clear()
             self._applied = 0
@@ -210,7 +210,7 @@ class SharedIndexSync:
     def save(self, *, always: bool = False) -> None:
         """Do nothing: applied changes are on the server."""
 
-    def rebuild(self, report: Report = ignore) -> int:
+    def rebuild(self, report: Report = ignore_progress) -> int:
         """Rebuild the index beside the old one, which searches use meanwhile; raises GalleryBusy without the lease."""
         with self._lock, self._catalog.leases.try_acquire(self._name) as lease:
             if lease is None:
@@ -220,7 +220,7 @@ class SharedIndexSync:
         self.catch_up()  # changes since
         return self._pipeline.index.count()
 
-    def _rebuild_index(self, lease: IndexLease, report: Report = ignore) -> int:
+    def _rebuild_index(self, lease: IndexLease, report: Report = ignore_progress) -> int:
         with self._pipeline.index.rebuilding() as fresh:
             applied = self._replay(fresh, 0, lease, None, report)
             # the lease may have been lost to a process that released features
@@ -258,7 +258,7 @@ class SharedIndexSync:
             raise kind(message)
 
     def _replay(
-        self, index: VectorIndex, applied: int, lease: IndexLease, until: float | None, report: Report = ignore
+        self, index: VectorIndex, applied: int, lease: IndexLease, until: float | None, report: Report = ignore_progress
     ) -> int:
         """Apply the changes after `applied`, flush every `FLUSH_EVERY` batches, and record progress in the lease."""
         flushed, batches, more = applied, 0, True

@@ -90,11 +90,11 @@ class CandidateVerifier:
         for chunk in (*self._chunks(near), *self._chunks(similar)):
             if not chunk[0].copy_by_distance and any(label(v)[0] == "copy" for v in results.values()):
                 break
-            if side is not None and similar and chunk[0] is similar[0]:
-                self._extract(side)
             if time.monotonic() > until:
                 skipped.update(candidate.record.id for candidate in chunk)
                 continue
+            if side is not None and chunk[0] is next(iter(similar), None):
+                self._extract(side)
             compared = self._executor.map(lambda c: self._compare(query.sha256, side, c.record, small), chunk)
             for candidate, result in zip(chunk, compared, strict=True):
                 if result is None:

@@ -13,7 +13,7 @@ from lookalike.gallery import Gallery
 from lookalike.results import ImageFeatures
 
 MAX_KEPT = 1000
-"""Queries that a server may be told to keep."""
+"""The most queries that a server can be configured to keep."""
 MAX_WAITING = 4
 """Queries that wait to be encoded by the pipelines that did not answer them; further ones are not kept."""
 PAUSE_SECONDS = 1.0

@@ -42,6 +42,14 @@ class PromotePipeline(RequestModel):
     incomplete: bool = Field(False, description="Promote it although images lack its features.")
 
 
+class DropIndex(RequestModel):
+    """How to delete the index that does not answer."""
+
+    model_config = example_config({"forget": False})
+
+    forget: bool = Field(False, description="Do not delete it: its server is gone for good.")
+
+
 @router.get(
     "/pipelines",
     operation_id="listPipelines",
@@ -105,14 +113,6 @@ async def drop_pipeline(name: Name, state: State, _: Admins) -> Response:
         return state.gallery.pipeline_states()
 
     return json_response(_listed(await state.executor.run(drop), any_tenant=True))
-
-
-class DropIndex(RequestModel):
-    """How to delete the index that does not answer."""
-
-    model_config = example_config({"forget": False})
-
-    forget: bool = Field(False, description="Do not delete it: its server is gone for good.")
 
 
 @router.post(
