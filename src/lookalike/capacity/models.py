@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from lookalike.capacity import measurements as c
 from lookalike.errors import BadSetting
-from lookalike.types import Metric
+from lookalike.types import Metric, Storage
 
 EMBEDDED: Mapping[Metric, tuple[str, ...]] = {"hamming": ("flat", "mih"), "cosine": ("flat", "hnsw")}
 SERVER_ENGINE: Mapping[Metric, str] = {"hamming": "elasticsearch", "cosine": "milvus"}
@@ -17,11 +17,15 @@ ENGINES = ("flat", "mih", "hnsw", "elasticsearch", "milvus", *MILVUS_TYPES)
 
 @dataclass(frozen=True, slots=True)
 class PipelineSpec:
-    """A pipeline: its name, its metric, and its width in dimensions (bits for `hamming`, floats for `cosine`)."""
+    """A pipeline: its name, its metric, and its width in dimensions (bits for `hamming`, floats for `cosine`).
+
+    `storage` is the numbers in which the catalog stores a vector.
+    """
 
     name: str
     metric: Metric
     dimensions: int
+    storage: Storage = "float16"
 
     @property
     def feature_bytes(self) -> int:

@@ -21,7 +21,7 @@ from lookalike.encoders.weight_files import (
 from lookalike.errors import BadSetting, LookalikeError, NotFound, Unavailable
 from lookalike.interfaces import Encoder
 from lookalike.optional import require
-from lookalike.types import FeatureSpec
+from lookalike.types import INT8_SUFFIX, FeatureSpec
 
 if TYPE_CHECKING:
     from lookalike.encoders.openvino_runtime import Network
@@ -193,6 +193,11 @@ def _fingerprint(entry: ModelEntry, network: "Network") -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
+def _stored(entry: ModelEntry, fingerprint: str) -> str:
+    """The fingerprint of features at the precision in which the catalog stores them."""
+    return fingerprint + INT8_SUFFIX if entry.storage == "int8" else fingerprint
+
+
 def load_encoder(
     name: str,
     cache: Path,
@@ -227,7 +232,7 @@ def load_encoder(
     elif resolved == "bf16" and not entry.bf16:
         fingerprint = hashlib.sha256(f"{fingerprint} bf16".encode()).hexdigest()[:32]
     width = entry.dimensions // 8 if entry.metric == "hamming" else entry.dimensions
-    spec = FeatureSpec(name, entry.metric, width, fingerprint)
+    spec = FeatureSpec(name, entry.metric, width, _stored(entry, fingerprint))
     how = {"normalise": entry.normalise, "as_written": entry.as_written, "threads": threads}
     encoder = runtime.OpenVinoEncoder(network, spec, entry.input_spec, resolved, **how)
     return cast(Encoder, _openvino_module(_WINDOWS, name).WindowsEncoder(encoder, name) if entry.windows else encoder)
@@ -247,6 +252,7 @@ def info(name: str, cache: Path, *, user_file: Path | None = None) -> ModelInfo:
         return ModelInfo(**about, pulled=False)
     data = read_file(path, entry)
     fingerprint = _fingerprint(entry, _loader(entry).open_network(path, entry))
+    fingerprint = _stored(entry, fingerprint)
     if entry.windows:
         fingerprint = _openvino_module(_WINDOWS, name).fingerprint_of(fingerprint)
     digest = hashlib.sha256(data).hexdigest()
