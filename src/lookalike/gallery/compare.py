@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from lookalike.distances import pairwise
-from lookalike.gallery.queries import PreparedQuery, encode_queries
+from lookalike.gallery.encode import encode_queries
+from lookalike.gallery.queries import PreparedQuery
 from lookalike.gallery.search import pixels_of
 from lookalike.pipeline import Pipeline
 from lookalike.results import Comparison, PipelineComparison

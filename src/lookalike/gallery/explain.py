@@ -7,7 +7,8 @@ from PIL import Image
 
 from lookalike import imaging
 from lookalike.distances import pairwise
-from lookalike.gallery.queries import PreparedQuery, encode_queries
+from lookalike.gallery.encode import encode_queries
+from lookalike.gallery.queries import PreparedQuery
 from lookalike.pipeline import Pipeline
 from lookalike.results import Comparison, Explanation, HashComparison
 from lookalike.types import Features, Pixels, Transform

@@ -14,7 +14,6 @@ from lookalike.catalog.built_in_attributes import check_sort
 from lookalike.errors import BadInput, LookalikeError, NotFound, UnsupportedQuery
 from lookalike.gallery.change_feed import check_wait, read_changes, wait_beyond
 from lookalike.gallery.compare import compare_images
-from lookalike.gallery.current_pipelines import CurrentPipelines
 from lookalike.gallery.duplicates import ClusterOptions, find_clusters, find_clusters_page
 from lookalike.gallery.encode import encode_images
 from lookalike.gallery.explain import explain_pair
@@ -25,13 +24,12 @@ from lookalike.gallery.ingest import Ingest
 from lookalike.gallery.missing_files import MissingFinder
 from lookalike.gallery.originals import Originals
 from lookalike.gallery.pipeline_changes import PipelineChanges
-from lookalike.gallery.pipeline_pool import PipelineBuilder, PipelinePool
+from lookalike.gallery.pipeline_pool import CurrentPipelines, PipelineBuilder, PipelinePool
 from lookalike.gallery.presence import FilePresence
 from lookalike.gallery.probabilities import CalibrationReader, HitProbabilities
 from lookalike.gallery.queries import QueryReader
 from lookalike.gallery.recall_meter import RecallMeter
-from lookalike.gallery.search import Searcher, SearchRequest
-from lookalike.gallery.search_run import SearchRun
+from lookalike.gallery.search import Searcher, SearchRequest, SearchRun
 from lookalike.gallery.status import check_engine, gallery_status
 from lookalike.gallery.stored_sides import SIDE
 from lookalike.gallery.thumbnails import Thumbnails, check_side

@@ -7,8 +7,9 @@ import numpy as np
 
 from lookalike.descriptions import describe
 from lookalike.distances import pairwise
+from lookalike.gallery.encode import encode_queries
 from lookalike.gallery.explain import SEGMENTS, equal_segments
-from lookalike.gallery.queries import PreparedQuery, encode_queries
+from lookalike.gallery.queries import PreparedQuery
 from lookalike.gallery.search import Searcher, SearchRequest, StageTimer
 from lookalike.pipeline import Pipeline
 from lookalike.results import Diagnosis, DiagnosisStep
