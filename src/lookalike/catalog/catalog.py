@@ -6,7 +6,6 @@ from typing import Self
 from sqlalchemy import Connection, func, or_, select
 
 from lookalike.catalog.api_keys import ApiKeyRepository
-from lookalike.catalog.archives import ArchiveRepository
 from lookalike.catalog.backfills import BackfillRepository
 from lookalike.catalog.calibrations import CalibrationRepository
 from lookalike.catalog.changelog import ChangeLog
@@ -15,14 +14,12 @@ from lookalike.catalog.database import Database
 from lookalike.catalog.db_errors import REMEDY
 from lookalike.catalog.duplicate_feedback import DuplicateFeedback
 from lookalike.catalog.features import FeatureRepository, row_bytes
-from lookalike.catalog.file_paths import FilePathRepository
 from lookalike.catalog.images import ImageRepository, TenantRepository
 from lookalike.catalog.jobs import JobRepository
 from lookalike.catalog.leases import LeaseRepository
+from lookalike.catalog.origins import ArchiveRepository, FilePathRepository, RemovalRepository, RootRepository
 from lookalike.catalog.pipelines import PipelineRepository
 from lookalike.catalog.postgresql import without_statement_timeout
-from lookalike.catalog.removals import RemovalRepository
-from lookalike.catalog.roots import RootRepository
 from lookalike.catalog.schema import RELEASED, deletions, features_table, images, meta, state
 from lookalike.catalog.sqlite import attribute_index_differences, file_problems
 from lookalike.catalog.statements import last_id, spec_ids
