@@ -33,7 +33,7 @@ from lookalike.gallery.pipeline_pool import CurrentPipelines
 from lookalike.gallery.writer_lock import WriterLock
 from lookalike.imaging.decode_pool.pool import INLINE_LIMIT
 from lookalike.indexes.address import Address, without_password, without_secret
-from lookalike.indexes.lazy import LazyIndex
+from lookalike.indexes.circuit_breaker import LazyIndex
 from lookalike.indexes.snapshot import saved_sequence, wipe
 from lookalike.interfaces import Encoder, VectorIndex
 from lookalike.optional import install_command, is_installed, require, require_installed
@@ -76,10 +76,10 @@ INDEXES: Mapping[str, EmbeddedEngine | ServerEngine] = {
         "lookalike.indexes.hnsw.index:HnswIndex", {name: name for name in ("m", "ef_construction", "ef")}, "faiss"
     ),
     "elasticsearch": ServerEngine(
-        "lookalike.indexes.elasticsearch.index", "lookalike.indexes.elasticsearch.probe", "elasticsearch", "index"
+        "lookalike.indexes.elasticsearch.index", "lookalike.indexes.elasticsearch.client", "elasticsearch", "index"
     ),
-    "milvus": ServerEngine("lookalike.indexes.milvus.index", "lookalike.indexes.milvus.probe", "pymilvus"),
-    "milvus-lite": ServerEngine("lookalike.indexes.milvus.index", "lookalike.indexes.milvus.probe", "pymilvus"),
+    "milvus": ServerEngine("lookalike.indexes.milvus.index", "lookalike.indexes.milvus.client", "pymilvus"),
+    "milvus-lite": ServerEngine("lookalike.indexes.milvus.index", "lookalike.indexes.milvus.client", "pymilvus"),
 }
 """Index engines by their name, or the scheme of their URL, in settings."""
 
