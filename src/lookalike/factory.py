@@ -29,7 +29,7 @@ from lookalike.config import (
 from lookalike.encoders import calibration_of, encoder_spec, load_encoder, model_entries
 from lookalike.errors import BadSetting, Damaged, FeatureMismatch, NotFound
 from lookalike.gallery import Gallery
-from lookalike.gallery.current_pipelines import CurrentPipelines
+from lookalike.gallery.pipeline_pool import CurrentPipelines
 from lookalike.gallery.writer_lock import WriterLock
 from lookalike.imaging.decode_pool.pool import INLINE_LIMIT
 from lookalike.indexes.address import Address, without_password, without_secret

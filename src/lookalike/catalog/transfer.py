@@ -21,7 +21,7 @@ from sqlalchemy.exc import DBAPIError
 from lookalike.catalog.catalog import Catalog
 from lookalike.catalog.database import Database
 from lookalike.catalog.db_errors import translate_errors
-from lookalike.catalog.pipeline_indexes import INDEXES_KEY
+from lookalike.catalog.pipelines import INDEXES_KEY
 from lookalike.catalog.postgresql import without_timeouts
 from lookalike.catalog.schema import (
     IMAGE_IDS,

@@ -12,8 +12,8 @@ import numpy as np
 
 from lookalike.catalog import Catalog, IdRange, PipelinesChanged
 from lookalike.errors import ImageRejected, NotFound, Unavailable
-from lookalike.gallery.current_pipelines import CurrentPipelines
 from lookalike.gallery.originals import READ_THREADS, Originals
+from lookalike.gallery.pipeline_pool import CurrentPipelines
 from lookalike.gallery.presence import FilePresence
 from lookalike.imaging import DecodePool, Source
 from lookalike.interfaces import Encoder, OrientedEncoder

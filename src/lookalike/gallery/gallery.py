@@ -13,11 +13,9 @@ from lookalike.catalog import Catalog, Deleted, NewImage, PutResult
 from lookalike.catalog.built_in_attributes import check_sort
 from lookalike.errors import BadInput, LookalikeError, NotFound, UnsupportedQuery
 from lookalike.gallery.change_feed import check_wait, read_changes, wait_beyond
-from lookalike.gallery.compare import compare_images
-from lookalike.gallery.current_pipelines import CurrentPipelines
 from lookalike.gallery.duplicates import ClusterOptions, find_clusters, find_clusters_page
 from lookalike.gallery.encode import encode_images
-from lookalike.gallery.explain import explain_pair
+from lookalike.gallery.explain import Diagnoser, compare_images, explain_pair
 from lookalike.gallery.filters import conditions_of, resolve_filter
 from lookalike.gallery.index_move import IndexMoves, ReportMove
 from lookalike.gallery.index_sync import OpenPipeline, catch_up, ensure_fresh, ignore_progress
@@ -25,19 +23,17 @@ from lookalike.gallery.ingest import Ingest
 from lookalike.gallery.missing_files import MissingFinder
 from lookalike.gallery.originals import Originals
 from lookalike.gallery.pipeline_changes import PipelineChanges
-from lookalike.gallery.pipeline_pool import PipelineBuilder, PipelinePool
+from lookalike.gallery.pipeline_pool import CurrentPipelines, PipelineBuilder, PipelinePool
 from lookalike.gallery.presence import FilePresence
 from lookalike.gallery.probabilities import CalibrationReader, HitProbabilities
 from lookalike.gallery.queries import QueryReader
 from lookalike.gallery.recall_meter import RecallMeter
-from lookalike.gallery.search import Searcher, SearchRequest
-from lookalike.gallery.search_run import SearchRun
+from lookalike.gallery.search import Searcher, SearchRequest, SearchRun
 from lookalike.gallery.status import check_engine, gallery_status
 from lookalike.gallery.stored_sides import SIDE
 from lookalike.gallery.thumbnails import Thumbnails, check_side
 from lookalike.gallery.verification import DEFAULT_BUDGET_MS, CandidateVerifier
 from lookalike.gallery.verification_records import RecordMaker, complete_records
-from lookalike.gallery.why_not import Diagnoser
 from lookalike.gallery.writer_lock import WriterLock
 from lookalike.gallery_calibration import GalleryCalibration
 from lookalike.image_files import files_of

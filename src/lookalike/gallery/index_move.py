@@ -7,10 +7,9 @@ from contextlib import suppress
 from lookalike.catalog import Catalog, OtherIndex, StoredIndex, StoredPipeline
 from lookalike.catalog.pipelines import find, indexes_of
 from lookalike.errors import BadInput, BadSetting, Conflict, GalleryBusy, Unavailable
-from lookalike.gallery.current_pipelines import DROP_SECONDS
 from lookalike.gallery.index_comparison import compare_indexes, refusal
 from lookalike.gallery.index_sync import OpenPipeline, ignore_progress
-from lookalike.gallery.pipeline_pool import PipelinePool
+from lookalike.gallery.pipeline_pool import DROP_SECONDS, PipelinePool
 from lookalike.gallery.writer_lock import WriterLock
 from lookalike.results import IndexComparison, IndexMove, IndexMoveProgress
 

@@ -7,9 +7,8 @@ from lookalike.catalog.pipelines import find, indexes_of, ranking_name
 from lookalike.descriptions import describe_failures
 from lookalike.errors import BadInput, Conflict
 from lookalike.gallery.backfill import Backfill
-from lookalike.gallery.current_pipelines import DROP_SECONDS
 from lookalike.gallery.originals import Originals
-from lookalike.gallery.pipeline_pool import PipelinePool
+from lookalike.gallery.pipeline_pool import DROP_SECONDS, PipelinePool
 from lookalike.imaging.windows import MAX_WINDOWED_IMAGES
 from lookalike.interfaces import OrientedEncoder
 from lookalike.results import GalleryPipeline, OtherIndex

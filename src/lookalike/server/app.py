@@ -25,7 +25,6 @@ from lookalike.server.routes import (
     images,
     jobs,
     keys,
-    originals,
     pipelines,
     search,
     search_batch,
@@ -37,7 +36,6 @@ from lookalike.server.url_fetch.fetcher import Fetcher
 ROUTERS = (
     bulk_upload,
     images,
-    originals,
     search,
     search_batch,
     compare,

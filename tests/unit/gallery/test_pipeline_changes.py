@@ -24,7 +24,7 @@ NUMBER = 6
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every call reads the set of pipelines, and a drop waits for nobody."""
-    monkeypatch.setattr("lookalike.gallery.current_pipelines.REFRESH_SECONDS", -1.0)
+    monkeypatch.setattr("lookalike.gallery.pipeline_pool.REFRESH_SECONDS", -1.0)
     monkeypatch.setattr("lookalike.gallery.pipeline_changes.DROP_SECONDS", 0.0)
 
 
@@ -200,7 +200,7 @@ def test_a_writer_with_an_old_set_encodes_its_batch_again(
     gallery: lookalike.Gallery, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The pipelines change after a batch was decoded and encoded, before it is written."""
-    monkeypatch.setattr("lookalike.gallery.current_pipelines.REFRESH_SECONDS", 3600.0)
+    monkeypatch.setattr("lookalike.gallery.pipeline_pool.REFRESH_SECONDS", 3600.0)
     more = tmp_path / "more"
     more.mkdir()
     for seed in range(10, 16):

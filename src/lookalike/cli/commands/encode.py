@@ -7,11 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lookalike.cli.app import IMAGES, app
 from lookalike.cli.exit_codes import ExitCode, error_object
-from lookalike.cli.options import NullOption, PipelineNamesOption, Session, command, option
+from lookalike.cli.options import IMAGES, NullOption, PipelineNamesOption, Session, app, command, option, paths_of
 from lookalike.cli.output import emit, print_error, print_line, printable
-from lookalike.cli.query_paths import paths_of
 from lookalike.errors import BadSetting, Unavailable
 
 if TYPE_CHECKING:

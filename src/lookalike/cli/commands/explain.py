@@ -7,9 +7,8 @@ from typing import Annotated
 
 import typer
 
-from lookalike.cli.app import IMAGES, app
 from lookalike.cli.exit_codes import ExitCode
-from lookalike.cli.options import Session, command, open_gallery_or_client, option
+from lookalike.cli.options import IMAGES, Session, app, command, open_gallery_or_client, option
 from lookalike.cli.output import emit, print_line, printable
 
 

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 from rich.table import Column, Table
 from rich.text import Text
 
-from lookalike.cli.app import MACHINE, app
 from lookalike.cli.exit_codes import ExitCode
-from lookalike.cli.options import Session, command, option, parse_duration, parse_pairs, parse_size
+from lookalike.cli.options import MACHINE, Session, app, command, option, parse_duration, parse_pairs, parse_size
 from lookalike.cli.output import counted, emit, out, print_line, size
 from lookalike.errors import BadSetting
 

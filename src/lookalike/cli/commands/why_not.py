@@ -8,9 +8,17 @@ import typer
 from rich.table import Column, Table
 from rich.text import Text
 
-from lookalike.cli.app import IMAGES, app
 from lookalike.cli.exit_codes import ExitCode
-from lookalike.cli.options import FilterOption, PipelineNamesOption, Session, command, open_gallery_or_client, option
+from lookalike.cli.options import (
+    IMAGES,
+    FilterOption,
+    PipelineNamesOption,
+    Session,
+    app,
+    command,
+    open_gallery_or_client,
+    option,
+)
 from lookalike.cli.output import emit, out, print_line, printable
 
 MARKS = {True: Text("yes", style="green"), False: Text("no", style="red"), None: Text("-", style="dim")}
