@@ -1,4 +1,4 @@
-"""What the index of a pipeline takes on each engine: rows in the process, documents in shards, vectors in segments."""
+"""What the index of a pipeline takes on each engine, and the catalog on each database: bytes and core seconds."""
 
 import math
 from bisect import bisect_right
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from lookalike.capacity import measurements as c
-from lookalike.capacity.models import SERVER_ENGINE, IndexPlan, PipelineSpec, PlanRequest
+from lookalike.capacity.models import SERVER_ENGINE, CatalogPlan, IndexPlan, PipelineSpec, PlanRequest
 from lookalike.errors import BadSetting
 
 MAX_ROWS = {"flat": c.MIH_MAX_ROWS, "mih": c.MIH_MAX_ROWS, "hnsw": c.HNSW_MAX_ROWS}
@@ -186,3 +186,28 @@ def _milvus_notes(name: str, segment: int, tenants: int, partitions: int, copies
         yield "IVF_SQ8 stores a byte a dimension: measured recall@10 0.986, HNSW 0.991"
     if copies == 1:
         yield "one copy: searches fail while a query node is being replaced"
+
+
+def plan_catalog(request: PlanRequest, database: str, why: str) -> CatalogPlan:
+    """The catalog in one of the two databases."""
+    features = math.ceil(request.images * sum(feature_bytes(database, spec) for spec in request.pipelines))
+    record, attributes, url = c.SQLITE_RECORD, c.SQLITE_ATTRIBUTES, None
+    if database == "postgresql":
+        record, attributes = c.PG_RECORD, c.PG_ATTRIBUTES
+        url = "postgresql://USER:PASSWORD@HOST:5432/lookalike"
+        if request.images > c.PG_PARTITION_ABOVE:
+            partitions = 2 ** math.ceil(math.log2(request.images / c.PG_PARTITION))
+            url += f"?partitions={min(partitions, c.PG_MAX_PARTITIONS)}"
+    records = math.ceil(request.images * (record + attributes * c.ATTRIBUTES))
+    return CatalogPlan(database, records + features, features, why, url)
+
+
+def feature_bytes(database: str, pipeline: PipelineSpec) -> float:
+    """Bytes of a stored feature with its key: a hash as it is, a vector at half precision, whole rows a page."""
+    sqlite = database == "sqlite"
+    if pipeline.metric == "hamming":
+        return pipeline.feature_bytes + (c.SQLITE_HASH if sqlite else c.PG_HASH)
+    page = c.SQLITE_PAGE if sqlite else c.PG_PAGE
+    row = pipeline.dimensions * c.HALF + (c.SQLITE_ROW if sqlite else c.PG_ROW)
+    pages = 1 / math.floor(page / row) if row <= page else math.ceil(row / page)
+    return page * pages + (0 if sqlite else c.PG_PRIMARY_KEY)

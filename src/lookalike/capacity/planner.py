@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 
 from lookalike.capacity import engines
 from lookalike.capacity import measurements as c
-from lookalike.capacity.catalog import plan_catalog
+from lookalike.capacity.engines import plan_catalog
 from lookalike.capacity.models import ENGINES, SERVER_ENGINE, CatalogPlan, IndexPlan, PipelineSpec, Plan, PlanRequest
 from lookalike.errors import BadSetting
 

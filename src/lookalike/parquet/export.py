@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 
 from lookalike import __version__
 from lookalike.catalog import Catalog
-from lookalike.catalog.bulk_read import WholeImage, read_whole_images
 from lookalike.catalog.features import DTYPES, row_bytes
+from lookalike.catalog.transfer import WholeImage, read_whole_images
 from lookalike.durability import sync_folder
 from lookalike.errors import BadInput, NotFound, Unavailable
 from lookalike.parquet.columns import FEATURES, USABLE, column_names, feature_type, schema_of

@@ -19,7 +19,7 @@ from lookalike.server.routes.pipelines import AddPipeline, DropIndex, PromotePip
 from lookalike.server.routes.search import SearchRequest
 from lookalike.server.routes.search_batch import SearchBatchRequest
 from lookalike.server.routes.why_not import WhyNotRequest
-from lookalike.wire.problems import Problem
+from lookalike.wire.objects import Problem
 
 MODELS = (
     AddPipeline,

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lookalike.capacity import measurements
-from lookalike.capacity.catalog import feature_bytes
+from lookalike.capacity.engines import feature_bytes
 from lookalike.capacity.models import ENGINES, MILVUS_TYPES, PHASH, VGG16, PipelineSpec, PlanRequest
 from lookalike.capacity.planner import machines_for, make_plan
 from lookalike.errors import BadSetting

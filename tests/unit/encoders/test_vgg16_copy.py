@@ -11,10 +11,9 @@ from lookalike.catalog.features import row_bytes
 from lookalike.encoders import info, is_pulled, load_encoder, pull, verify
 from lookalike.encoders.openvino_runtime import Network, OpenVinoEncoder
 from lookalike.encoders.vgg16 import IMAGENET_MEAN_RGB, layers
+from lookalike.encoders.vgg16_copy import FACTORS_FILE, HEAD_FILE
 from lookalike.encoders.vgg16_copy.network import DESCRIPTOR_WIDTH, LayerFactors, build
 from lookalike.encoders.vgg16_copy.weights import (
-    FACTORS_FILE,
-    HEAD_FILE,
     digest,
     factor_arrays,
     head_arrays,

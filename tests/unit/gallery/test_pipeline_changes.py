@@ -99,7 +99,7 @@ def test_images_of_a_folder_that_is_away_are_tried_again(gallery: lookalike.Gall
 def test_a_stopped_backfill_goes_on_with_what_is_left(
     gallery: lookalike.Gallery, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lookalike.gallery.backfill.BATCH", 1)
+    monkeypatch.setattr("lookalike.gallery.pipeline_changes.BATCH", 1)
     monkeypatch.setattr("lookalike.catalog.backfills.RANGE_IDS", 2)
     gallery.add_pipeline("toy")
     first = gallery.backfill_iter("toy")

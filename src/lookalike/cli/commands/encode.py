@@ -15,7 +15,7 @@ from lookalike.errors import BadSetting, Unavailable
 if TYPE_CHECKING:
     from lookalike.results import ImageFeatures
     from lookalike.types import Features
-    from lookalike.wire.features import ImageFeatures as ImageFeaturesObject
+    from lookalike.wire.search import ImageFeatures as ImageFeaturesObject
 
 
 @command(app, rich_help_panel=IMAGES)
@@ -42,8 +42,8 @@ def encode(
     They can be searched with later, or elsewhere: `search --phash`, `search --features`.
     """
     from lookalike.results import ImageFeatures
-    from lookalike.wire.features import ImageFeatures as ImageFeaturesObject
     from lookalike.wire.objects import to_dict
+    from lookalike.wire.search import ImageFeatures as ImageFeaturesObject
 
     code = ExitCode.OK
     rows: list[Features] = []
