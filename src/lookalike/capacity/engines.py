@@ -203,11 +203,11 @@ def plan_catalog(request: PlanRequest, database: str, why: str) -> CatalogPlan:
 
 
 def feature_bytes(database: str, pipeline: PipelineSpec) -> float:
-    """Bytes of a stored feature with its key: a hash as it is, a vector at half precision, whole rows a page."""
+    """Bytes of a stored feature with its key: a hash as it is, a vector in 16 or 8 bits a number, whole rows a page."""
     sqlite = database == "sqlite"
     if pipeline.metric == "hamming":
         return pipeline.feature_bytes + (c.SQLITE_HASH if sqlite else c.PG_HASH)
     page = c.SQLITE_PAGE if sqlite else c.PG_PAGE
-    row = pipeline.dimensions * c.HALF + (c.SQLITE_ROW if sqlite else c.PG_ROW)
+    row = pipeline.dimensions * (1 if pipeline.storage == "int8" else c.HALF) + (c.SQLITE_ROW if sqlite else c.PG_ROW)
     pages = 1 / math.floor(page / row) if row <= page else math.ceil(row / page)
     return page * pages + (0 if sqlite else c.PG_PRIMARY_KEY)
