@@ -26,7 +26,7 @@ import psutil
 from benchmarks import plan_servers
 from benchmarks.machine import describe, write_rows
 from lookalike.capacity import measurements as c
-from lookalike.capacity.catalog import plan_catalog
+from lookalike.capacity.engines import plan_catalog
 from lookalike.capacity.models import MILVUS_TYPES, PHASH, VGG16, PlanRequest
 from lookalike.capacity.planner import make_plan
 from lookalike.catalog import Catalog
