@@ -4,12 +4,13 @@ import random
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
 from lookalike.evaluation.measurement import STANDARD_EDITS, VERIFIED, QueryResult, ScoredHit, Search
 from lookalike.evaluation.runner import Original
-from lookalike.gallery_calibration import VERIFICATION, Curve, CurveGroup, GalleryCalibration, fit_curve
+from lookalike.gallery_calibration import VERIFICATION, Curve, CurveGroup, Floats, GalleryCalibration, fit_curve
 from lookalike.pipeline import Calibration
 from lookalike.types import Record
 
@@ -60,17 +61,64 @@ def fit_calibration(
         created: Seconds since 1970.
     """
     images = len({result.image for result in results})
-    count = max(1, min(MAX_GROUPS, images // MIN_GROUP_IMAGES))
-    radii = {name: _quantiles([r.radius_without for r in results if r.search == name], count) for name in calibrations}
+    radii = _group_limits({name: _radii([r for r in results if r.search == name]) for name in calibrations}, images)
+    count = len(next(iter(radii.values()))) + 1
     groups = tuple(_fit_group(_Sample(results, radii, number), calibrations) for number in range(count))
     return GalleryCalibration(created, gallery_images, dict(fingerprints), radii, groups)
 
 
-def _quantiles(radii: Sequence[float | None], count: int) -> tuple[float, ...]:
+def _group_limits(radii: Mapping[str, Floats], images: int) -> dict[str, tuple[float, ...]]:
+    """For each pipeline limits between as many groups as the last one has, by whose radii searches are grouped."""
+    count = len(_limits(radii[list(radii)[-1]], MAX_GROUPS, images)) + 1
+    found = {name: _limits(of_pipeline, count, images) for name, of_pipeline in radii.items()}
+    return {
+        name: limits if len(limits) == count - 1 else _quantiles(radii[name], count) for name, limits in found.items()
+    }
+
+
+def _radii(results: Sequence[QueryResult]) -> Floats:
+    """The radii that are known, of searches without the original; sorted."""
+    return np.sort([result.radius_without for result in results if result.radius_without is not None])
+
+
+def _limits(radii: Floats, count: int, images: int) -> tuple[float, ...]:
+    """The limits between at most so many groups of queries, the radii of each of which are alike.
+
+    The group whose radii differ most is divided where the sum of squares around the means of its parts is least (Otsu
+    1979), as long as both have enough of the `images`: so a limit lies between kinds of images rather than within one.
+    """
+    least = -(-MIN_GROUP_IMAGES * len(radii) // max(images, 1))
+    parts = [radii]
+    while len(parts) < count:
+        splits = [_split(part, least) for part in parts]
+        number = max(range(len(parts)), key=lambda part: splits[part][0])
+        gain, size = splits[number]
+        if not gain:
+            break
+        parts[number : number + 1] = [parts[number][:size], parts[number][size:]]
+    return tuple(float(below[-1] + above[0]) / 2 for below, above in pairwise(parts))
+
+
+def _split(radii: Floats, least: int) -> tuple[float, int]:
+    """By how much the sum of squares falls where sorted radii are divided best, and the size of the first part.
+
+    0 where they cannot be divided into two different parts of `least` each.
+    """
+    sizes = np.arange(1, len(radii))
+    allowed = (sizes >= least) & (sizes <= len(radii) - least) & (np.diff(radii) > 0)
+    if not allowed.any():
+        return 0.0, 0
+    sums, total = np.cumsum(radii)[:-1], radii.sum()
+    first, second = sums / sizes, (total - sums) / (len(radii) - sizes)
+    gains = np.where(allowed, sizes * (len(radii) - sizes) / len(radii) * (first - second) ** 2, 0)
+    best = int(gains.argmax())
+    return float(gains[best]), best + 1
+
+
+def _quantiles(radii: Floats, count: int) -> tuple[float, ...]:
     """The radii that divide a sample into so many groups of one size, where not too many are equal."""
-    known = [radius for radius in radii if radius is not None]
     shares = [number / count for number in range(1, count)]
-    return tuple(np.quantile(known, shares).tolist()) if known else (1.0,) * len(shares)
+    return tuple(np.quantile(radii, shares).tolist()) if len(radii) else (1.0,) * len(shares)
 
 
 @dataclass(frozen=True, slots=True)
