@@ -5,15 +5,18 @@ without them (`lookalike calibrate`). A hit is judged by a *measure* (`measure_o
 a comparison of its pixels found; smaller is surer.
 
 The share of false answers is a conformal p-value (Vovk, Gammerman and Shafer 2005): of n queries without an original,
-(c + 1) / (n + 1), where c have a hit at least as sure. It is never below 1 / (n + 1), so it promises nothing that the
-sample cannot show. In a gallery that has grown by a factor g since, the nearest of more images is nearer: the share p
-becomes 1 - (1 - p)^g, exactly so for images drawn alike, and at least as large as the truth where queries differ in how
-many neighbours they have (1 - (1 - p)^g is concave in p). Where images were deleted the share is left as it is.
+c / (n + 1), where c have a hit at least as sure, which is what new queries have on average at the value of the c-th.
+Between two values of the sample it is interpolated: steps would give up to half of a small share away. It is never
+below 1 / (n + 1), so it promises nothing that the sample cannot show. In a gallery that has grown by a factor g since,
+the nearest of more images is nearer: the share p becomes 1 - (1 - p)^g, exactly so for images drawn alike, and at least
+as large as the truth where queries differ in how many neighbours they have (1 - (1 - p)^g is concave in p). Where
+images were deleted the share is left as it is.
 
 Kinds of images differ: different letters lie closer together than different photos, so that one curve for both promises
 too much of letters. Therefore queries are calibrated in groups (Mondrian conformal prediction, Vovk et al. 2005,
 chapter 4) by the density of the gallery around them: the distance of the fourth nearest image (`DENSITY_RANK`), which a
-search finds anyway, and which needs no names of kinds.
+search finds anyway, and which needs no names of kinds. The limits between groups are where these distances have gaps,
+as between documents and photos: a group of two kinds would promise too much of one and too little of the other.
 """
 
 from bisect import bisect_left
@@ -25,7 +28,7 @@ from lookalike.errors import Damaged, UnsupportedQuery
 from lookalike.gallery_calibration.curve import Curve
 from lookalike.types import Evidence, Probability, Verification
 
-FORMAT = 2
+FORMAT = 3
 """Version of the stored JSON object."""
 VERIFICATION = "verification"
 """Name of the measure of hits whose pixels were compared."""
@@ -35,8 +38,8 @@ Mode = Literal["single", "distance", "verified"]
 """How hits are judged: by their own measure (one pipeline, no verification), or by the lowest false share of any."""
 DENSITY_RANK = 4
 """The rank of the image whose distance says how dense the gallery is around a query: low, for there may be few of a
-kind, and above the number of copies that most images have. With 4 and four groups, photos and documents in one gallery
-each get the share asked for within a factor of 2 (docs/numbers.md)."""
+kind, and above the number of copies that most images have. Of photos and documents in one gallery each get the share
+asked for within a factor of 2 (docs/numbers.md)."""
 
 
 def measure_of(
@@ -58,7 +61,7 @@ class CurveGroup:
 
     Attributes:
         measures: Curve by measure.
-        combined: Curve of the lowest false share of any measure, by mode: "distance" for searches with several
+        combined: Curve of the lowest share seen by any measure, by mode: "distance" for searches with several
             pipelines, "verified" for those that compare pixels.
     """
 
@@ -82,8 +85,8 @@ class CurveGroup:
         return None if curve is None else curve.probability(self._judged(measure, value, mode), growth)
 
     def _judged(self, measure: str, value: float, mode: Mode) -> float:
-        """Return the value to look up in the curve: unless the mode is "single", the false share of the measure's."""
-        return value if mode == "single" else self.measures[measure].false_share(value)
+        """Return the value to look up in the curve: unless the mode is "single", the share seen by the measure's."""
+        return value if mode == "single" else self.measures[measure].seen(value)
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,8 @@ class Curve:
     """One measure: false answers and probability by value.
 
     Attributes:
-        shares: (value, share of queries without an original whose surest hit is at most at this value), rising.
+        shares: (value, share of queries without an original whose surest hit is at most at this value), rising;
+            between two of them the share is interpolated.
         steps: (value, probability, low, high): the probability of hits up to this value, falling.
         images: Images that the queries were made of: the size of the sample.
     """
@@ -38,18 +39,29 @@ class Curve:
             value: Of the measure.
             growth: Images in the gallery now, divided by those at the calibration.
         """
+        return _grown(max(self.seen(value) * self.images, 1) / (self.images + 1), growth)
+
+    def seen(self, value: float) -> float:
+        """Return the share of the sample's queries without an original that have a hit at least as sure.
+
+        It is interpolated between the values of the sample, and below the lowest down to 0, so that it orders values
+        of which the sample shows nothing, too; it promises nothing.
+        """
         at = bisect_right(self.shares, (value, np.inf))
-        share = self.shares[at - 1][1] if at else 0.0
-        return _grown((share * self.images + 1) / (self.images + 1), growth)
+        if at == len(self.shares):
+            return self.shares[-1][1] if self.shares else 0.0
+        (below, low), (above, high) = self.shares[at - 1] if at else (0.0, 0.0), self.shares[at]
+        return low + (high - low) * max(value - below, 0.0) / (above - below)
 
     def value_at(self, share: float, growth: float = 1.0) -> float | None:
-        """Return the value below which hits are false for at most this share of queries; None below `floor`."""
+        """Return the value up to which hits are false for at most this share of queries; None below `floor`."""
         if share < self.floor(growth):
             return None
-        for value, _ in self.shares:
-            if self.false_share(value, growth) > share:
-                return value
-        return np.inf
+        seen = (1 - (1 - share) ** (1 / max(growth, 1.0))) * (self.images + 1) / self.images
+        if not self.shares or seen >= self.shares[-1][1]:
+            return np.inf
+        values, shares = zip((0.0, 0.0), *self.shares, strict=True)
+        return float(np.interp(seen, shares, values))
 
     def floor(self, growth: float = 1.0) -> float:
         """Return the lowest share of false answers that the sample can show."""
@@ -90,9 +102,7 @@ def _shares(negatives: Floats) -> tuple[tuple[float, float], ...]:
     tail = np.arange(min(MAX_TAIL, len(distinct)))
     rest = np.linspace(0, len(distinct) - 1, MAX_QUANTILES).round().astype(np.intp)
     kept = np.union1d(tail, rest)
-    # between two kept values the higher share counts: a step is where the next kept one begins
-    starts = np.append(distinct[:1], distinct[kept[:-1] + 1]) if len(kept) > 1 else distinct[:1]
-    return tuple(zip(starts.tolist(), shares[kept].tolist(), strict=True))
+    return tuple(zip(distinct[kept].tolist(), shares[kept].tolist(), strict=True))
 
 
 def _steps(copies: Floats, negatives: Floats, images: int) -> tuple[tuple[float, float, float, float], ...]:

@@ -99,9 +99,16 @@ def test_groups_are_as_many_as_the_images_allow(images: int, least: int, most: i
 def test_equal_radii_are_in_one_group() -> None:
     sample = [replace(result, radius=0.5, radius_without=0.5) for result in results(1, 300)]
     assert len(fitted(sample).groups) == 1
+    assert fitted(sample).groups[0].measures["net"].images == 600
     by_hash = [r if r.search == "net" else replace(r, radius=0.5, radius_without=0.5) for r in results(1, 300)]
-    calibration = fitted([r if r.search != VERIFIED else replace(r, radius_without=0.4) for r in by_hash])
+    calibration = fitted(by_hash)
+    assert len(calibration.groups) > 2
     assert len({len(limits) for limits in calibration.radii.values()}) == 1
+    [of_all] = calibration.groups_at("phash", 0.5)
+    assert of_all.measures["phash"].images == 600
+    for group in calibration.groups:  # of those that no query is in, too
+        assert group.measures["phash"].false_share(0.2) < 1
+    calibration.check_share(0.01, ["phash"], "single", images=1)
 
 
 def test_queries_that_compared_nothing_do_not_fail() -> None:
