@@ -1,4 +1,4 @@
-"""What is known of items before they are decoded: keys, stored images and files; and the bytes of objects, read ahead."""
+"""Known before decoding: keys, stored images and files of items; and the bytes of objects, which are read ahead."""
 
 import os
 from collections import Counter, deque
