@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from lookalike.capacity import measurements as c
 from lookalike.errors import BadSetting
-from lookalike.types import Metric
+from lookalike.types import Metric, Storage
 
 EMBEDDED: Mapping[Metric, tuple[str, ...]] = {"hamming": ("flat", "mih"), "cosine": ("flat", "hnsw")}
 SERVER_ENGINE: Mapping[Metric, str] = {"hamming": "elasticsearch", "cosine": "milvus"}
@@ -19,11 +19,15 @@ ENGINES = ("flat", "mih", "hnsw", "elasticsearch", "milvus", *MILVUS_TYPES)
 
 @dataclass(frozen=True, slots=True)
 class PipelineSpec:
-    """A pipeline: its name, its metric, and its width in dimensions (bits for `hamming`, floats for `cosine`)."""
+    """A pipeline: its name, its metric, and its width in dimensions (bits for `hamming`, floats for `cosine`).
+
+    `storage` is the numbers in which the catalog stores a vector.
+    """
 
     name: str
     metric: Metric
     dimensions: int
+    storage: Storage = "float16"
 
     @property
     def feature_bytes(self) -> int:
@@ -348,17 +352,19 @@ def plan_catalog(request: PlanRequest, database: str, why: str) -> CatalogPlan:
 
 
 def feature_bytes(database: str, pipeline: PipelineSpec) -> float:
-    """Bytes of a stored feature with its key: a hash as it is, a vector at half precision, whole rows a page."""
+    """Bytes of a stored feature with its key: a hash as it is, a vector in 16 or 8 bits a number, whole rows a page."""
     sqlite = database == "sqlite"
     if pipeline.metric == "hamming":
         return pipeline.feature_bytes + (c.SQLITE_HASH if sqlite else c.PG_HASH)
     page = c.SQLITE_PAGE if sqlite else c.PG_PAGE
-    row = pipeline.dimensions * c.HALF + (c.SQLITE_ROW if sqlite else c.PG_ROW)
+    row = pipeline.dimensions * (1 if pipeline.storage == "int8" else c.HALF) + (c.SQLITE_ROW if sqlite else c.PG_ROW)
     pages = 1 / math.floor(page / row) if row <= page else math.ceil(row / page)
     return page * pages + (0 if sqlite else c.PG_PRIMARY_KEY)
 
 
-ENCODE = {"vgg16": c.VGG16, "vgg16-copy": c.VGG16_COPY}
+VGG16_COPY = ("vgg16-copy", "vgg16-copy-256", "vgg16-copy-256-int8", "vgg16-copy-binary")
+"""Models of one network: nearly all of their time is that of its convolutions."""
+ENCODE = {"vgg16": c.VGG16, **dict.fromkeys(VGG16_COPY, c.VGG16_COPY)}
 """Core seconds of each network whose speed was measured, by precision."""
 
 

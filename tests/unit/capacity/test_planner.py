@@ -223,6 +223,12 @@ def test_rows_of_vectors_lie_in_pages_as_measured(dimensions: int, sqlite: float
     assert feature_bytes("postgresql", pipeline) == pytest.approx(postgresql, rel=0.05)
 
 
+@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
+def test_vectors_in_8_bits_take_half_of_those_at_half_precision(database: str) -> None:
+    half, int8 = PipelineSpec("half", "cosine", 256), PipelineSpec("small", "cosine", 512, "int8")
+    assert feature_bytes(database, int8) == feature_bytes(database, half)
+
+
 def test_no_number_of_machines_is_faster_than_the_catalog() -> None:
     plan = make_plan(PlanRequest(10**9, (PHASH,), machines=1000))
     assert plan.rate == measurements.CATALOG_RATE

@@ -118,7 +118,8 @@ def _parse_pipelines(session: Session, option: str) -> Iterator[PipelineSpec]:
                 f"{name} holds windows of stored images, for small galleries, and is not planned for: leave it out"
             )
         elif name in known:
-            yield PipelineSpec(name, known[name].metric, known[name].dimensions)
+            entry = known[name]
+            yield PipelineSpec(name, entry.metric, entry.dimensions, entry.storage)
         else:
             choice = f"give its dimensions ({name}:768), or one of {', '.join(known)}"
             raise BadSetting(f"no encoder is called {name!r}; {choice}")
