@@ -17,8 +17,8 @@ from lookalike.catalog.built_in_attributes import KEY, sort_expression
 from lookalike.catalog.database import Database, Repository
 from lookalike.catalog.db_errors import WriteConflict
 from lookalike.catalog.features import FeatureRepository, FeatureRow, delete_features, insert_features
-from lookalike.catalog.filters import has_index, to_sql
-from lookalike.catalog.key_search import check_contains, key_contains
+from lookalike.catalog.filters import check_contains, has_index, key_contains, to_sql
+from lookalike.catalog.origins import remember_removals
 from lookalike.catalog.records import (
     CatalogTotals,
     Deleted,
@@ -31,7 +31,6 @@ from lookalike.catalog.records import (
     check_expected,
     check_limit,
 )
-from lookalike.catalog.removals import remember_removals
 from lookalike.catalog.schema import RELEASED, deletions, features_table, images, tenants, thumbnails
 from lookalike.catalog.statements import (
     RECORD,

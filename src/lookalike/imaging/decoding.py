@@ -13,11 +13,11 @@ from PIL import Image, ImageFile
 
 from lookalike.errors import ImageRejected
 from lookalike.imaging import color, containers, formats, jxl, mini_avif, pixel_digest, raw_preview, recovery
-from lookalike.imaging.bit_depth import bits_per_channel
 from lookalike.imaging.exif import SIDEWAYS, orientation
-from lookalike.imaging.libtiff_errors import decoding_errors
 from lookalike.imaging.limits import DEFAULT_LIMITS, Limits
+from lookalike.imaging.pixel_digest import bits_per_channel
 from lookalike.imaging.plain_jpeg import decode_plain
+from lookalike.imaging.tiff import decoding_errors
 from lookalike.types import Decoded, Pixels
 
 _ORIENTED_FORMATS: Final = frozenset({"TIFF", "HEIF"})
