@@ -21,7 +21,6 @@ from lookalike.server.routes import (
     compare,
     docs,
     duplicates,
-    explain,
     images,
     jobs,
     keys,
@@ -29,7 +28,6 @@ from lookalike.server.routes import (
     search,
     search_batch,
     status,
-    why_not,
 )
 from lookalike.server.url_fetch.fetcher import Fetcher
 
@@ -39,8 +37,6 @@ ROUTERS = (
     search,
     search_batch,
     compare,
-    explain,
-    why_not,
     duplicates,
     cleanup,
     jobs,

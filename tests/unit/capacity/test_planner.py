@@ -12,9 +12,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lookalike.capacity import measurements
-from lookalike.capacity.engines import feature_bytes
-from lookalike.capacity.models import ENGINES, MILVUS_TYPES, PHASH, VGG16, PipelineSpec, PlanRequest
-from lookalike.capacity.planner import machines_for, make_plan
+from lookalike.capacity.planner import (
+    ENGINES,
+    MILVUS_TYPES,
+    PHASH,
+    VGG16,
+    PipelineSpec,
+    PlanRequest,
+    feature_bytes,
+    machines_for,
+    make_plan,
+)
 from lookalike.errors import BadSetting
 from lookalike.indexes.elasticsearch.config import read_settings
 from lookalike.indexes.milvus.config import BUILD, DEFAULT_EFFORT, FLAT_ROWS, SERVER_INDEXES
