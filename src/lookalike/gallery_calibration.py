@@ -35,6 +35,18 @@ MAX_TAIL, MAX_QUANTILES = 200, 200
 """Points kept of a distribution: its surest values one by one, and quantiles of the rest."""
 
 Floats = NDArray[np.float64]
+Mode = Literal["single", "distance", "verified"]
+"""How hits are judged: by their own measure (one pipeline, no verification), or by the lowest false share of any."""
+FORMAT = 3
+"""Version of the stored JSON object."""
+VERIFICATION = "verification"
+"""Name of the measure of hits whose pixels were compared."""
+LABELS = ("copy", "variant", "similar")
+"""Evidence of a comparison of pixels, the surest first."""
+DENSITY_RANK = 4
+"""The rank of the image whose distance says how dense the gallery is around a query: low, for there may be few of a
+kind, and above the number of copies that most images have. Of photos and documents in one gallery each get the share
+asked for within a factor of 2 (docs/numbers.md)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,20 +163,6 @@ def _steps(copies: Floats, negatives: Floats, images: int) -> tuple[tuple[float,
 def _grown(share: float, growth: float) -> float:
     rest: float = (1 - share) ** max(growth, 1.0)
     return 1 - rest
-
-
-FORMAT = 3
-"""Version of the stored JSON object."""
-VERIFICATION = "verification"
-"""Name of the measure of hits whose pixels were compared."""
-LABELS = ("copy", "variant", "similar")
-"""Evidence of a comparison of pixels, the surest first."""
-Mode = Literal["single", "distance", "verified"]
-"""How hits are judged: by their own measure (one pipeline, no verification), or by the lowest false share of any."""
-DENSITY_RANK = 4
-"""The rank of the image whose distance says how dense the gallery is around a query: low, for there may be few of a
-kind, and above the number of copies that most images have. Of photos and documents in one gallery each get the share
-asked for within a factor of 2 (docs/numbers.md)."""
 
 
 def measure_of(
