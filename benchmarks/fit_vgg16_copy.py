@@ -22,10 +22,9 @@ from benchmarks.photos import Photo, photos
 from lookalike import head_training
 from lookalike.config import from_environment
 from lookalike.encoders import find_entry, pull, vgg16
+from lookalike.encoders.vgg16_copy import FACTORS_FILE, HEAD_FILE
 from lookalike.encoders.vgg16_copy.network import build
 from lookalike.encoders.vgg16_copy.weights import (
-    FACTORS_FILE,
-    HEAD_FILE,
     digest,
     factor_arrays,
     head_arrays,

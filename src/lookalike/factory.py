@@ -26,14 +26,14 @@ from lookalike.config import (
     record_setting,
     write_gallery,
 )
-from lookalike.encoders import calibration_of, load_encoder, model_entries
+from lookalike.encoders import calibration_of, encoder_spec, load_encoder, model_entries
 from lookalike.errors import BadSetting, Damaged, FeatureMismatch, NotFound
 from lookalike.gallery import Gallery
-from lookalike.gallery.current_pipelines import CurrentPipelines
+from lookalike.gallery.pipeline_pool import CurrentPipelines
 from lookalike.gallery.writer_lock import WriterLock
 from lookalike.imaging.decode_pool.pool import INLINE_LIMIT
 from lookalike.indexes.address import Address, without_password, without_secret
-from lookalike.indexes.lazy import LazyIndex
+from lookalike.indexes.circuit_breaker import LazyIndex
 from lookalike.indexes.snapshot import saved_sequence, wipe
 from lookalike.interfaces import Encoder, VectorIndex
 from lookalike.optional import install_command, is_installed, require, require_installed
@@ -76,10 +76,10 @@ INDEXES: Mapping[str, EmbeddedEngine | ServerEngine] = {
         "lookalike.indexes.hnsw.index:HnswIndex", {name: name for name in ("m", "ef_construction", "ef")}, "faiss"
     ),
     "elasticsearch": ServerEngine(
-        "lookalike.indexes.elasticsearch.index", "lookalike.indexes.elasticsearch.probe", "elasticsearch", "index"
+        "lookalike.indexes.elasticsearch.index", "lookalike.indexes.elasticsearch.client", "elasticsearch", "index"
     ),
-    "milvus": ServerEngine("lookalike.indexes.milvus.index", "lookalike.indexes.milvus.probe", "pymilvus"),
-    "milvus-lite": ServerEngine("lookalike.indexes.milvus.index", "lookalike.indexes.milvus.probe", "pymilvus"),
+    "milvus": ServerEngine("lookalike.indexes.milvus.index", "lookalike.indexes.milvus.client", "pymilvus"),
+    "milvus-lite": ServerEngine("lookalike.indexes.milvus.index", "lookalike.indexes.milvus.client", "pymilvus"),
 }
 """Index engines by their name, or the scheme of their URL, in settings."""
 
@@ -266,6 +266,20 @@ class GalleryPipelines:
                 )
             return self._encoders[name]
 
+    def spec(self, name: str) -> FeatureSpec:
+        """The features of a pipeline; the encoder is loaded only where there is no other way to know them."""
+        with self._encoders_lock:
+            if name in self._encoders:
+                return self._encoders[name].spec
+            known = encoder_spec(
+                name,
+                self._settings.cache,
+                precision=self._gallery_settings.precision or self._settings.precision,
+                exact_phash=self._gallery_settings.exact_phash,
+                user_file=self._settings.models,
+            )
+        return self.encoder(name).spec if known is None else known
+
     def pipeline(self, name: str, stored: StoredIndex) -> Pipeline:
         """A pipeline with this index."""
         encoder, full, at, engine = self.encoder(name), *self._engine(name, stored)
@@ -281,13 +295,13 @@ class GalleryPipelines:
         _, at, engine = self._engine(name, stored)
         if isinstance(engine, ServerEngine):
             return None
-        spec = self.encoder(name).spec
+        spec = self.spec(name)
         saved = saved_sequence(self._index_folder(spec, at, stored.generation))
         return None if saved is None else ClosedPipeline(spec, self._calibration(name), str(at), saved)
 
     def drop_index(self, name: str, stored: StoredIndex) -> None:
         """Delete an index of a pipeline: on its server, or its files; raises Unavailable where it does not answer."""
-        spec, (full, _, engine) = self.encoder(name).spec, self._engine(name, stored)
+        spec, (full, _, engine) = self.spec(name), self._engine(name, stored)
         if isinstance(engine, ServerEngine):
             _load_adapter(engine, f"{engine.module}:drop_index", full)(spec, full, self._gallery_name(stored))
         self.wipe(name, stored.generation)
@@ -361,7 +375,7 @@ class GalleryPipelines:
     def _engine(self, name: str, stored: StoredIndex) -> tuple[str, Address, EmbeddedEngine | ServerEngine]:
         """The whole address of an index of a pipeline, its parts, and the engine."""
         windowed = self.is_windowed(name)
-        default = WINDOWS_INDEX if windowed else DEFAULT_INDEX[self.encoder(name).spec.metric]
+        default = WINDOWS_INDEX if windowed else DEFAULT_INDEX[self.spec(name).metric]
         address = self._address(name, stored) or default
         return address, Address.parse(address), _engine(address, name, windowed=windowed)
 

@@ -16,8 +16,9 @@ from PIL import Image
 from lookalike.cpu import usable_cores
 from lookalike.encoders.model_config import TRAINED_NETWORK, ModelEntry, model_entries, trained_head_file
 from lookalike.encoders.openvino_runtime import Network, OpenVinoEncoder, choose_precision
+from lookalike.encoders.vgg16_copy import FACTORS_FILE
 from lookalike.encoders.vgg16_copy.network import DESCRIPTOR_WIDTH, build
-from lookalike.encoders.vgg16_copy.weights import FACTORS_FILE, head_arrays, read_factors, to_npz
+from lookalike.encoders.vgg16_copy.weights import head_arrays, read_factors, to_npz
 from lookalike.encoders.vgg16_copy.whitening import learn_head
 from lookalike.encoders.weight_files import locked, write_atomically
 from lookalike.errors import BadSetting, ImageRejected

@@ -16,7 +16,6 @@ from lookalike.types import (
     Ids,
     InputSpec,
     Matches,
-    Pixels,
     ResolvedFilter,
 )
 
@@ -137,13 +136,6 @@ class Pipeline:
     def input(self) -> InputSpec:
         """Size, mode and resampling of the images that its encoder takes."""
         return self.encoder.input
-
-    def encode_views(self, images: Pixels, *, views: bool = True) -> EncodedViews:
-        """Encode a batch of queries, in all views or only in the one that is stored."""
-        if views:
-            return self.encoder.encode_views(images)
-        encoded = self.encoder.encode(images)
-        return EncodedViews(encoded.features[:, None, :], encoded.usable)
 
     def search_views(
         self,

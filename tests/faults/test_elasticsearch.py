@@ -14,8 +14,8 @@ from scripts.elasticsearch import Node, free_port
 
 from lookalike.errors import Unavailable
 from lookalike.indexes import circuit_breaker
+from lookalike.indexes.elasticsearch.client import probe
 from lookalike.indexes.elasticsearch.index import open_index
-from lookalike.indexes.elasticsearch.probe import probe
 from lookalike.interfaces import VectorIndex
 from lookalike.types import FeatureSpec, Rows
 from tests.index_contract import random_features

@@ -13,8 +13,8 @@ from scripts.milvus import MilvusServer
 
 from lookalike.errors import BadSetting, Unavailable
 from lookalike.indexes.circuit_breaker import FAILURE_THRESHOLD, RESET_TIMEOUT
+from lookalike.indexes.milvus.client import probe
 from lookalike.indexes.milvus.index import MilvusIndex, open_index
-from lookalike.indexes.milvus.probe import probe
 from tests.support.engines.milvus import new_gallery, server_of_its_own
 from tests.support.engines.milvus_rows import SPEC, rows
 from tests.support.waiting import HANG_SECONDS

@@ -16,7 +16,7 @@ from lookalike.catalog import backfills
 from lookalike.config import GallerySettings, from_environment
 from lookalike.distances import pairwise
 from lookalike.factory import create_gallery, open_gallery
-from lookalike.gallery import Gallery, current_pipelines, index_move, pipeline_changes
+from lookalike.gallery import Gallery, index_move, pipeline_changes, pipeline_pool
 from lookalike.results import ImageFeatures
 from lookalike.types import Item
 from tests.faults.test_kill import GONE, State, believe, say
@@ -52,7 +52,7 @@ def image_of(key: str) -> int:
 @contextmanager
 def opened(folder: str) -> Iterator[Gallery]:
     factory.INLINE_LIMIT = 64  # in this process: starting others takes longer than what they would do
-    current_pipelines.REFRESH_SECONDS = 0.2
+    pipeline_pool.REFRESH_SECONDS = 0.2
     pipeline_changes.DROP_SECONDS = index_move.DROP_SECONDS = DROP_SECONDS
     os.environ["LOOKALIKE_MODELS"] = str(Path(folder).parent / "models.toml")
     with open_gallery(folder) as gallery:

@@ -25,8 +25,8 @@ from lookalike.results import Cluster, Comparison, StoredImage
 from lookalike.types import Answer, Item, Outcome, Record
 from lookalike.wire.comparison import Comparison as ComparisonObject
 from lookalike.wire.explanation import Diagnosis, Explanation
-from lookalike.wire.features import ImageFeatures
 from lookalike.wire.objects import convert, to_dict
+from lookalike.wire.search import ImageFeatures
 from tests.support.command import Ran
 from tests.support.command import lookalike as command
 from tests.support.drawn_images import drawn, encoded

@@ -18,8 +18,7 @@ from lookalike.catalog.api_keys import (
 )
 from lookalike.errors import BadSetting
 from lookalike.server.api_key_cache import CACHE_SECONDS, ApiKeyCache
-from lookalike.server.middleware.authentication import COOKIE, Authenticator
-from lookalike.server.rate_limit import ANONYMOUS_BURST, RateLimiter, TokenBuckets
+from lookalike.server.middleware.authentication import ANONYMOUS_BURST, COOKIE, Authenticator, RateLimiter, TokenBuckets
 from tests.support.server.minimal_app import bearing, client_of, layered
 from tests.support.waiting import HANG_SECONDS
 

@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 
 from lookalike.errors import BadInput, ImageRejected, Unavailable, UnsupportedQuery
 from lookalike.results import MAX_RESULTS
-from lookalike.server.executor import BoundedExecutor
-from lookalike.server.memory_budget import MemoryBudget
+from lookalike.server.load_limits import BoundedExecutor, MemoryBudget
 from lookalike.server.middleware.access_log import normalize_path
 from lookalike.server.pagination import (
     decode_cursor,

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from lookalike import Client
-from lookalike.client import query_batches
+from lookalike.client import requests
 from lookalike.errors import ImageRejected, NotFound
 from lookalike.results import StoredImage
 from lookalike.server.routes import search_batch
@@ -101,7 +101,7 @@ def test_the_memory_is_released(world: World) -> None:
 
 
 def test_the_client_sends_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(query_batches, "MAX_QUERIES", 5)
+    monkeypatch.setattr(requests, "MAX_QUERIES", 5)
     files = []
     for n in range(13):
         (tmp_path / f"{n}.png").write_bytes(encoded(drawn(n)))

@@ -16,7 +16,7 @@ import uvicorn
 from fastapi import FastAPI
 from uvicorn.server import ServerState
 
-from lookalike.server.slow_clients import UVICORN_SETTINGS, TimeoutH11Protocol
+from lookalike.server.serve import UVICORN_SETTINGS, TimeoutH11Protocol
 from tests.support.waiting import HANG_SECONDS, wait_until
 
 HEADER, BODY, STALL, KEEP = 1.0, 1.0, 1.5, 1
@@ -27,7 +27,7 @@ import uvicorn
 from fastapi import FastAPI
 from lookalike.catalog import Catalog
 from lookalike.server.middleware.authentication import Authenticator
-from lookalike.server.slow_clients import UVICORN_SETTINGS, TimeoutH11Protocol
+from lookalike.server.serve import UVICORN_SETTINGS, TimeoutH11Protocol
 from tests.support.server.minimal_app import layered, ring_of
 
 TimeoutH11Protocol.header_timeout = {HEADER}

@@ -15,7 +15,7 @@ from lookalike.factory import open_gallery
 from lookalike.gallery import Gallery
 from lookalike.imaging import Limits
 from lookalike.server.app_state import ServeSettings
-from lookalike.server.slow_clients import UVICORN_SETTINGS, TimeoutH11Protocol
+from lookalike.server.serve import UVICORN_SETTINGS, TimeoutH11Protocol
 from tests.support.server.api import application
 from tests.support.waiting import HANG_SECONDS
 

@@ -76,6 +76,6 @@ def test_a_flat_image_has_no_matches() -> None:
     index.upsert(Rows(np.array([1]), np.zeros((1, 8), np.uint8), np.ones(1, np.int64)))
     flat, textured = np.full((32, 32), 7, np.uint8), np.random.default_rng(0).integers(0, 255, (32, 32), np.uint8)
     pipeline = Pipeline(encoder, index, TABLE)
-    none, some = pipeline.search_views(pipeline.encode_views(np.stack([flat, textured])), 5)
+    none, some = pipeline.search_views(pipeline.encoder.encode_views(np.stack([flat, textured])), 5)
     assert len(none.ids) == 0
     assert len(some.ids) == 1

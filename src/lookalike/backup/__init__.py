@@ -1,9 +1,8 @@
 """Backups of a gallery: made while writers go on, restored into a new gallery or another database, compared."""
 
 from lookalike.backup.backup import make_backup
-from lookalike.backup.manifest import Manifest, read_manifest
+from lookalike.backup.manifest import Difference, Manifest, compare_backup, read_manifest, verify_backup
 from lookalike.backup.restore import Restored, restore_backup
-from lookalike.backup.verify import Difference, compare_backup, verify_backup
 
 __all__ = [
     "Difference",

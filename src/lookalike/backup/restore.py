@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from lookalike.backup.manifest import CATALOG_FILE, Manifest
-from lookalike.backup.verify import check_files, differences_of
+from lookalike.backup.manifest import CATALOG_FILE, Manifest, check_files, differences_of
 from lookalike.catalog import Catalog
 from lookalike.catalog.transfer import load_snapshot, make_separate
 from lookalike.config import GALLERY_FILE, Settings, read_gallery, write_gallery

@@ -1,14 +1,12 @@
 """The catalog, the source of truth: what images there are, their features, and every change in order."""
 
-from lookalike.catalog.archives import AddedArchive, encoded_for
 from lookalike.catalog.backfills import IdRange, MissingFeatures
 from lookalike.catalog.catalog import Catalog
 from lookalike.catalog.features import at_storage_precision
-from lookalike.catalog.file_paths import StoredFile
 from lookalike.catalog.jobs import Job, JobState
 from lookalike.catalog.leases import IndexLease, Progress
-from lookalike.catalog.pipeline_indexes import OtherIndex, StoredIndex
-from lookalike.catalog.pipelines import PipelineSet, StoredPipeline
+from lookalike.catalog.origins import AddedArchive, Removal, Root, StoredFile, encoded_for
+from lookalike.catalog.pipelines import OtherIndex, PipelineSet, StoredIndex, StoredPipeline
 from lookalike.catalog.records import (
     CatalogTotals,
     ChangeFeed,
@@ -23,8 +21,6 @@ from lookalike.catalog.records import (
     SameBytes,
     StoredFeatures,
 )
-from lookalike.catalog.removals import Removal
-from lookalike.catalog.roots import Root
 from lookalike.catalog.statements import PipelinesChanged
 
 __all__ = [

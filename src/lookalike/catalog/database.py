@@ -1,20 +1,17 @@
-"""The database of a catalog: opening and migrating it, transactions, retries after write conflicts, maintenance."""
+"""The database of a catalog: transactions, retries after write conflicts, maintenance."""
 
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from pathlib import Path
-from typing import Any, Self, TypeVar, get_args
+from typing import TypeVar
 
-from sqlalchemy import URL, Connection, Engine, make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy import Connection, Engine
 
-from lookalike.catalog import migrations, postgresql, sqlite
+from lookalike.catalog import postgresql, sqlite
 from lookalike.catalog.db_errors import WriteConflict, translate_errors
-from lookalike.catalog.schema import MAX_PARTITIONS, FeatureKeeper, Options
-from lookalike.errors import BadInput, BadSetting
+from lookalike.errors import BadInput
 
 T = TypeVar("T")
 MAX_ATTEMPTS = 10
@@ -36,21 +33,6 @@ class Database:
         level = {"isolation_level": "REPEATABLE READ"} if self.is_postgresql else {}
         self._readers = engine.execution_options(**level)
         self._writers = engine.execution_options(**{sqlite.WRITING: True})
-
-    @classmethod
-    def open(cls, target: str | Path, *, create: bool, read_only: bool, busy_seconds: float) -> Self:
-        """Open a file or URL as `Catalog.open` says."""
-        if create and read_only:
-            raise BadInput("a catalog is created or opened read-only, not both")
-        url, requested = _take_options(_parse_url(target))
-        engine = _create_engine(url, create=create, read_only=read_only, busy_seconds=busy_seconds)
-        database = cls(engine, redacted_url(target), read_only=read_only)
-        try:
-            migrations.set_up(database, requested, create=create)
-        except BaseException:
-            engine.dispose()
-            raise
-        return database
 
     @property
     def is_postgresql(self) -> bool:
@@ -129,50 +111,3 @@ class Repository:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-
-
-def redacted_url(target: str | Path) -> str:
-    """The target as messages may show it: without a password."""
-    url = _parse_url(target)
-    if url.get_backend_name() == "sqlite":
-        return str(url.database)
-    return url.set(query={}).render_as_string(hide_password=True)  # options may hold secrets too
-
-
-def _parse_url(target: str | Path) -> URL:
-    if isinstance(target, Path) or "://" not in target:
-        return URL.create("sqlite", database=str(target))
-    try:
-        return make_url(target)
-    except (ArgumentError, ValueError):  # the second for a port that is no number
-        raise BadSetting("the catalog's URL is invalid; write postgresql://user@host/name") from None
-
-
-def _create_engine(url: URL, *, create: bool, read_only: bool, busy_seconds: float) -> Engine:
-    """An engine that has connected to nothing yet; raises NotFound for a missing file, BadSetting for another kind."""
-    backend = url.get_backend_name()
-    if backend == "sqlite":
-        return sqlite.create_sqlite_engine(url, create=create, read_only=read_only, busy_seconds=busy_seconds)
-    if backend == "postgresql":
-        return postgresql.create_postgresql_engine(url, read_only=read_only, busy_seconds=busy_seconds)
-    raise BadSetting(f"a catalog is a file, sqlite:///... or postgresql://..., not {backend!r}")
-
-
-def _take_options(url: URL) -> tuple[URL, Options]:
-    """The URL without the catalog's own options, and these; raises BadSetting."""
-    for name in ("partitions", "features"):
-        if isinstance(url.query.get(name), tuple):
-            raise BadSetting(f"{name} is given twice in the catalog's URL")
-    query: Mapping[str, Any] = url.query
-    partitions, features = query.get("partitions"), query.get("features")
-    if partitions is not None and not (partitions.isascii() and partitions.isdigit() and len(partitions) < 5):
-        raise BadSetting(f"partitions in the catalog's URL is a number, not {partitions!r}")
-    if features is not None and features not in get_args(FeatureKeeper):
-        raise BadSetting(f"features in the catalog's URL is catalog or engine, not {features!r}")
-    options = Options(None if partitions is None else int(partitions), features)
-    number = options.partitions or 0
-    if number > MAX_PARTITIONS or number == 1:
-        raise BadSetting(f"partitions is a number from 2 to {MAX_PARTITIONS}, or 0 for none, not {number}")
-    if number and url.get_backend_name() != "postgresql":
-        raise BadSetting("only a catalog in PostgreSQL can be partitioned; leave partitions out")
-    return url.difference_update_query(["partitions", "features"]), options

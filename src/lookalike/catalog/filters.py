@@ -1,4 +1,4 @@
-"""Conditions on attributes as SQL.
+"""Conditions on attributes, and on a part of the key, as SQL.
 
 What they mean, the same in every database:
 
@@ -12,6 +12,7 @@ What they mean, the same in every database:
 
 import math
 import operator
+import re
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Protocol
@@ -20,6 +21,7 @@ from sqlalchemy import (
     ColumnElement,
     Double,
     Numeric,
+    String,
     Text,
     and_,
     any_,
@@ -58,6 +60,8 @@ MAX_CONTAINED = 100
 """Up to so many values are looked up in PostgreSQL's index one by one; more are compared with each image's."""
 _ORDERINGS: Mapping[str, Any] = {"lt": operator.lt, "lte": operator.le, "gt": operator.gt, "gte": operator.ge}
 _FORBIDDEN = set('"\\') | {chr(code) for code in range(32)}
+MAX_CONTAINS = 1000
+"""Characters of a part of a key that can be searched for."""
 
 
 class _Attribute(Protocol):
@@ -262,3 +266,24 @@ def _compares(attribute: _Attribute, name: str, op: str, value: Any) -> ColumnEl
 
 def _is_number(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def check_contains(text: str) -> None:
+    """Raise BadInput for a part of a key that is too long to be searched for."""
+    if len(text) > MAX_CONTAINS:
+        raise BadInput(
+            f"a part of a key to search for must have at most {MAX_CONTAINS:,} characters, not {len(text):,}"
+        )
+
+
+def key_contains(text: str, dialect: str) -> ColumnElement[bool]:
+    """Whether a key contains a text, ignoring case; every character of it stands for itself.
+
+    It reads all keys of a tenant. PostgreSQL compares letters beyond ASCII as the locale of the database says.
+    """
+    pattern = "%" + re.sub(r"([\\%_])", r"\\\1", text) + "%"
+    if dialect == "postgresql":
+        return type_coerce(images.c.key, String()).collate("default").ilike(literal(pattern, String()), escape="\\")
+    # SQLite ignores the case of ASCII letters alone; the others match anything first, for folded they may be longer.
+    like = images.c.key.like(re.sub(r"[^\x00-\x7f]+", "%", pattern), escape="\\")
+    return like if text.isascii() else and_(like, func.instr(func.casefold(images.c.key), text.casefold()) > 0)

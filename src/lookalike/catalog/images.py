@@ -11,14 +11,14 @@ from dataclasses import astuple, dataclass
 from operator import attrgetter
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Connection, bindparam, delete, func, insert, or_, select
+from sqlalchemy import ColumnElement, Connection, Select, bindparam, delete, func, insert, or_, select
 
 from lookalike.catalog.built_in_attributes import KEY, sort_expression
 from lookalike.catalog.database import Database, Repository
 from lookalike.catalog.db_errors import WriteConflict
 from lookalike.catalog.features import FeatureRepository, FeatureRow, delete_features, insert_features
-from lookalike.catalog.filters import has_index, to_sql
-from lookalike.catalog.key_search import check_contains, key_contains
+from lookalike.catalog.filters import check_contains, has_index, key_contains, to_sql
+from lookalike.catalog.origins import remember_removals
 from lookalike.catalog.records import (
     CatalogTotals,
     Deleted,
@@ -31,7 +31,6 @@ from lookalike.catalog.records import (
     check_expected,
     check_limit,
 )
-from lookalike.catalog.removals import remember_removals
 from lookalike.catalog.schema import RELEASED, deletions, features_table, images, tenants, thumbnails
 from lookalike.catalog.statements import (
     RECORD,
@@ -213,48 +212,14 @@ class ImageRepository(Repository):
         check_contains(contains)
         if not (storable(prefix) and storable(contains)):
             return []
-        if sort != KEY:
-            return self._sorted_page(tenant_id, sort, after, limit, conditions, (prefix, contains))
-        if after is not None:
+        if sort == KEY and after is not None:
             check_text("the key to continue after", after)
         with self._database.read() as conn:
-            query = RECORD.where(images.c.tenant_id == tenant_id, to_sql(conditions, conn.dialect.name))
-            # One lower bound alone: of two, SQLite would look up the first and check each key after it for the other.
-            if after is not None and after >= prefix:
-                query = query.where(images.c.key > after)
-            elif prefix:
-                query = query.where(images.c.key >= prefix)
-            if (end := prefix_end(prefix)) is not None:
-                query = query.where(images.c.key < end)
-            if contains:
-                query = query.where(key_contains(contains, conn.dialect.name))
-            return [to_record(row) for row in conn.execute(query.order_by(images.c.key).limit(limit))]
-
-    def _sorted_page(
-        self,
-        tenant_id: int,
-        sort: str,
-        after: str | None,
-        limit: int,
-        conditions: Sequence[Condition],
-        key_parts: tuple[str, str],
-    ) -> list[Record]:
-        prefix, contains = key_parts
-        descending, name = sort.startswith("-"), sort.removeprefix("-")
-        with self._database.read() as conn:
-            value = sort_expression(name, conn.dialect.name)
-            query = RECORD.where(images.c.tenant_id == tenant_id, to_sql(conditions, conn.dialect.name))
-            if prefix:
-                query = query.where(images.c.key >= prefix)
-            if (end := prefix_end(prefix)) is not None:
-                query = query.where(images.c.key < end)
-            if contains:
-                query = query.where(key_contains(contains, conn.dialect.name))
-            if after is not None:
-                query = query.where(_after(conn, tenant_id, after, value, descending=descending))
-            directed, key = (value.desc(), images.c.key.desc()) if descending else (value, images.c.key)
-            ordered = query.order_by(value.is_(None), directed, key).limit(limit)
-            return [to_record(row) for row in conn.execute(ordered)]
+            if sort == KEY:
+                query = _listed(conn, tenant_id, conditions, prefix, contains, after).order_by(images.c.key)
+            else:
+                query = _sorted(conn, _listed(conn, tenant_id, conditions, prefix, contains), tenant_id, sort, after)
+            return [to_record(row) for row in conn.execute(query.limit(limit))]
 
     def count(self, tenant_id: int | None = None) -> int:
         """The number of images of a tenant, or of all."""
@@ -394,6 +359,36 @@ def _find(conn: Connection, tenant_id: int, key: str) -> Record:
     if row is None:
         raise NotFound(f"there is no image {key!r}")
     return to_record(row)
+
+
+def _listed(
+    conn: Connection,
+    tenant_id: int,
+    conditions: Sequence[Condition],
+    prefix: str,
+    contains: str,
+    after: str | None = None,
+) -> Select[Any]:
+    """The images of a tenant that satisfy every condition, by their keys too; only those `after` a key."""
+    query = RECORD.where(images.c.tenant_id == tenant_id, to_sql(conditions, conn.dialect.name))
+    # One lower bound alone: of two, SQLite would look up the first and check each key after it for the other.
+    if after is not None and after >= prefix:
+        query = query.where(images.c.key > after)
+    elif prefix:
+        query = query.where(images.c.key >= prefix)
+    if (end := prefix_end(prefix)) is not None:
+        query = query.where(images.c.key < end)
+    return query.where(key_contains(contains, conn.dialect.name)) if contains else query
+
+
+def _sorted(conn: Connection, query: Select[Any], tenant_id: int, sort: str, after: str | None) -> Select[Any]:
+    """Images by a built-in attribute, those without it last and equal ones by key; only those after that of a key."""
+    descending, name = sort.startswith("-"), sort.removeprefix("-")
+    value = sort_expression(name, conn.dialect.name)
+    if after is not None:
+        query = query.where(_after(conn, tenant_id, after, value, descending=descending))
+    directed, key = (value.desc(), images.c.key.desc()) if descending else (value, images.c.key)
+    return query.order_by(value.is_(None), directed, key)
 
 
 def _after(

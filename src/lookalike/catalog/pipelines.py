@@ -1,18 +1,75 @@
-"""The pipelines of a gallery, as all its processes see them: which there are, in which order, and which answer."""
+"""The pipelines of a gallery and their indexes: which ones answer, and which are built, moved or dropped."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 from sqlalchemy import Connection, delete, insert, select, update
 
 from lookalike.catalog.database import Repository
-from lookalike.catalog.pipeline_indexes import OtherIndex, PipelineIndexes, StoredIndex, read_indexes, write_indexes
-from lookalike.catalog.schema import backfill_failures, backfill_ranges, backfills, pipelines, state
+from lookalike.catalog.schema import backfill_failures, backfill_ranges, backfills, meta, pipelines, state
 from lookalike.catalog.statements import lock_state
 from lookalike.errors import BadInput, Conflict, NotFound
-from lookalike.results import PipelineState
+from lookalike.results import OtherIndexState, PipelineState
 from lookalike.text import check_text
+
+INDEXES_KEY = "indexes"
+"""Row of `meta` that holds `PipelineIndexes` by pipeline."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredIndex:
+    """An index of a pipeline, without a password; None: the address in the gallery's settings, or the default one.
+
+    Each index that a pipeline is moved to has a `generation` of its own, which is part of its name on a server or in
+    the gallery's folder, so that two of them never meet. The one that the pipeline began with has 0.
+    """
+
+    address: str | None = None
+    generation: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class OtherIndex:
+    """The index of a pipeline that does not answer searches; `sequence` is the last change before it was kept."""
+
+    state: OtherIndexState
+    index: StoredIndex
+    sequence: int
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineIndexes:
+    """Generation of the index that answers, the last one that was given out, and the other index."""
+
+    generation: int = 0
+    last: int = 0
+    other: OtherIndex | None = None
+
+    def with_other(self, other: OtherIndex | None, *, last: int | None = None) -> "PipelineIndexes":
+        """These, with another second index."""
+        return replace(self, other=other, last=self.last if last is None else last)
+
+
+def read_indexes(conn: Connection) -> dict[str, PipelineIndexes]:
+    """What is stored, by pipeline; nothing of one whose index was never moved."""
+    stored = conn.execute(select(meta.c.value).where(meta.c.key == INDEXES_KEY)).scalar_one_or_none()
+    return {name: _of_json(own) for name, own in (stored or {}).items()}
+
+
+def write_indexes(conn: Connection, indexes: Mapping[str, PipelineIndexes]) -> None:
+    """Replace what is stored; the caller holds the lock of `state`."""
+    conn.execute(delete(meta).where(meta.c.key == INDEXES_KEY))
+    if indexes:
+        conn.execute(insert(meta).values(key=INDEXES_KEY, value={name: asdict(own) for name, own in indexes.items()}))
+
+
+def _of_json(stored: Mapping[str, Any]) -> PipelineIndexes:
+    other = stored["other"]
+    if other is not None:
+        other = OtherIndex(other["state"], StoredIndex(**other["index"]), other["sequence"])
+    return PipelineIndexes(stored["generation"], stored["last"], other)
 
 
 @dataclass(frozen=True, slots=True)

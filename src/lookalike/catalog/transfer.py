@@ -15,13 +15,13 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Table, delete, func, select, text, update
+from sqlalchemy import Connection, Select, Table, delete, func, select, text, update
 from sqlalchemy.exc import DBAPIError
 
 from lookalike.catalog.catalog import Catalog
 from lookalike.catalog.database import Database
 from lookalike.catalog.db_errors import translate_errors
-from lookalike.catalog.pipeline_indexes import INDEXES_KEY
+from lookalike.catalog.pipelines import INDEXES_KEY
 from lookalike.catalog.postgresql import without_timeouts
 from lookalike.catalog.schema import (
     IMAGE_IDS,
@@ -40,10 +40,13 @@ from lookalike.catalog.schema import (
     metadata,
     state,
     tenants,
+    thumbnails,
+    verification_records,
 )
-from lookalike.catalog.statements import insert_rows, last_id, spec_ids
+from lookalike.catalog.statements import RECORD, in_tenant, insert_rows, last_id, rows_in, spec_ids, to_record
 from lookalike.durability import sync_folder
 from lookalike.errors import BadInput, Unavailable
+from lookalike.types import FeatureSpec, Record
 
 BATCH_ROWS = 4096
 """Rows read and written at once."""
@@ -62,6 +65,8 @@ _COPY_TYPES = {
     "BOOLEAN": "bool",
     "JSONB": "jsonb",
 }
+BATCH_IMAGES = 2048
+"""Images read at once: with vectors of two kilobytes each, 4 MB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,3 +255,56 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list):
         return [_plain(member) for member in value]
     return value
+
+
+@dataclass(frozen=True, slots=True)
+class WholeImage:
+    """An image with its features as they are stored, by spec, None where it has no usable one.
+
+    `thumbnail` and `verification_record` are None where it has none.
+    """
+
+    record: Record
+    mtime_ns: int | None
+    etag: str | None
+    features: Mapping[FeatureSpec, bytes | None]
+    thumbnail: bytes | None
+    verification_record: bytes | None
+
+
+def read_whole_images(catalog: Catalog, tenant_id: int | None) -> Iterator[list[WholeImage]]:
+    """Yield all images of a tenant, or of all tenants, in the order of their ids, in batches of one snapshot."""
+    with catalog.database.read() as conn, without_timeouts(conn):
+        specs = spec_ids(conn)
+        query = in_tenant(RECORD.add_columns(images.c.mtime_ns, images.c.etag), tenant_id)
+        query = query.order_by(images.c.id).limit(BATCH_IMAGES)
+        last = 0
+        while batch := _batch(conn, query.where(images.c.id > last), specs):
+            yield batch
+            last = batch[-1].record.id
+
+
+def _batch(conn: Connection, query: Select[Any], specs: Mapping[FeatureSpec, int]) -> list[WholeImage]:
+    rows = conn.execute(query).all()
+    found = [(to_record(row[:-2]), row[-2], row[-1]) for row in rows]
+    ids = [record.id for record, _, _ in found]
+    features: dict[FeatureSpec, dict[int, bytes | None]] = {}
+    for spec, spec_id in specs.items():
+        table = features_table(spec_id)
+        stored = rows_in(conn, select(table.c.image_id, table.c.vector), table.c.image_id, ids)
+        features[spec] = {row.image_id: row.vector for row in stored}
+    thumbnails_of, records_of = (
+        {row.image_id: row.data for row in rows_in(conn, select(of.c.image_id, of.c.data), of.c.image_id, ids)}
+        for of in (thumbnails, verification_records)
+    )
+    return [
+        WholeImage(
+            record,
+            mtime_ns,
+            etag,
+            {spec: rows[record.id] for spec, rows in features.items() if record.id in rows},
+            thumbnails_of.get(record.id),
+            records_of.get(record.id),
+        )
+        for record, mtime_ns, etag in found
+    ]

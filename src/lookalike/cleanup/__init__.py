@@ -4,8 +4,8 @@
 """
 
 from lookalike.cleanup.apply import apply_cleanup
-from lookalike.cleanup.options import CleanupOptions
 from lookalike.cleanup.plan import CleanupPlan, Planner, plan_chosen, plan_cleanup, revise_plan
+from lookalike.cleanup.rules import CleanupOptions
 from lookalike.cleanup.undo import undo_cleanup
 
 __all__ = [

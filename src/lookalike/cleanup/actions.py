@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 from typing import Protocol
 
-from lookalike.cleanup import file_moves, trash
-from lookalike.cleanup.file_facts import FileStatus, Folders, file_digest
+from lookalike.cleanup import files, trash
+from lookalike.cleanup.files import FileStatus, Folders, file_digest
 from lookalike.cleanup.journal import Entry
 from lookalike.errors import BadInput, BadSetting
 
@@ -78,7 +78,7 @@ class MoveToTrash:
         found = self._index.find(entry)
         if found is None:
             raise CannotRestore("it is not in the trash", lost=True)
-        file_moves.move(found, entry.path, entry.temporary)
+        files.move(found, entry.path, entry.temporary)
         trash.forget(found)
 
 
@@ -108,17 +108,17 @@ class MoveToFolder:
 
     def run(self, entry: Entry) -> None:
         assert entry.destination is not None
-        file_moves.move(entry.path, entry.destination, _beside(entry.destination, entry))
+        files.move(entry.path, entry.destination, _beside(entry.destination, entry))
 
     def clean(self, entry: Entry) -> None:
         assert entry.destination is not None
-        file_moves.delete_leftovers(entry.path, entry.destination, _beside(entry.destination, entry), entry.sha256)
+        files.delete_leftovers(entry.path, entry.destination, _beside(entry.destination, entry), entry.sha256)
 
     def restore(self, entry: Entry) -> None:
         assert entry.destination is not None
         if not _holds(entry.destination, entry.sha256):
             raise CannotRestore(f"{entry.destination} is gone or has changed")
-        file_moves.move(entry.destination, entry.path, entry.temporary)
+        files.move(entry.destination, entry.path, entry.temporary)
 
 
 class Hardlink:
@@ -137,7 +137,7 @@ class Hardlink:
 
     def run(self, entry: Entry) -> None:
         os.link(os.path.realpath(entry.kept), entry.temporary)
-        file_moves.replace(entry.temporary, entry.path)
+        files.replace(entry.temporary, entry.path)
 
     def clean(self, entry: Entry) -> None:
         Path(entry.temporary).unlink(missing_ok=True)
@@ -157,8 +157,8 @@ class Reflink(Hardlink):
         with Path(entry.kept).open("rb") as kept, Path(entry.temporary).open("xb") as made:
             fcntl.ioctl(made.fileno(), FICLONE, kept.fileno())
             os.fsync(made.fileno())
-        file_moves.set_metadata(entry.temporary, entry.mode, entry.mtime_ns)
-        file_moves.replace(entry.temporary, entry.path)
+        files.set_metadata(entry.temporary, entry.mode, entry.mtime_ns)
+        files.replace(entry.temporary, entry.path)
 
 
 class Delete:
@@ -175,14 +175,14 @@ class Delete:
 
     def run(self, entry: Entry) -> None:
         """Rename the file first: where both paths lead to one file, the kept one is gone then, and can be had back."""
-        file_moves.replace(entry.path, entry.temporary)
+        files.replace(entry.path, entry.temporary)
         if Path(entry.kept).exists():
             Path(entry.temporary).unlink()
 
     def clean(self, entry: Entry) -> None:
         """Put back a file that was only renamed."""
         if os.path.lexists(entry.temporary) and not os.path.lexists(entry.path):
-            file_moves.move(entry.temporary, entry.path, entry.temporary)
+            files.move(entry.temporary, entry.path, entry.temporary)
 
     def restore(self, entry: Entry) -> None:
         self.clean(entry)
@@ -231,6 +231,6 @@ def _copy_of_kept(entry: Entry) -> None:
         raise CannotRestore("it was deleted for good", lost=True)
     if not _holds(entry.kept, entry.sha256):
         raise CannotRestore(f"{entry.kept}, which has the same bytes, is gone or has changed")
-    file_moves.copy(entry.kept, entry.temporary, entry.sha256)
-    file_moves.set_metadata(entry.temporary, entry.mode, entry.mtime_ns)
-    file_moves.replace(entry.temporary, entry.path)
+    files.copy(entry.kept, entry.temporary, entry.sha256)
+    files.set_metadata(entry.temporary, entry.mode, entry.mtime_ns)
+    files.replace(entry.temporary, entry.path)

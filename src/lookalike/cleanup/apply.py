@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from lookalike.cleanup.actions import Action, CannotRestore, parse_action
-from lookalike.cleanup.file_facts import FileStatus, file_digest, file_status
+from lookalike.cleanup.files import FileStatus, file_digest, file_status
 from lookalike.cleanup.journal import (
     Entry,
     Journal,

@@ -7,9 +7,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from lookalike.cleanup.actions import Action, parse_action
-from lookalike.cleanup.file_facts import FileStatus, Folders, file_status
-from lookalike.cleanup.options import CleanupOptions
-from lookalike.cleanup.rules import Candidate, choose, parse_rules
+from lookalike.cleanup.files import FileStatus, Folders, file_status
+from lookalike.cleanup.rules import Candidate, CleanupOptions, choose, parse_rules
 from lookalike.errors import BadInput
 from lookalike.gallery import Gallery, conditions_of
 from lookalike.results import CleanupGroup, CleanupImage, Cluster, StoredImage, exact_parts

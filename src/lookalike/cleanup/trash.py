@@ -13,7 +13,7 @@ from pathlib import Path
 
 from platformdirs import user_data_path
 
-from lookalike.cleanup.file_facts import file_digest
+from lookalike.cleanup.files import file_digest
 from lookalike.cleanup.journal import Entry
 
 

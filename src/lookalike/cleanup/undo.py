@@ -7,8 +7,7 @@ from pathlib import Path
 
 from lookalike.cleanup.actions import Action, CannotRestore
 from lookalike.cleanup.apply import action_of, finish_interrupted_runs
-from lookalike.cleanup.file_facts import file_digest, file_status
-from lookalike.cleanup.file_moves import set_metadata
+from lookalike.cleanup.files import file_digest, file_status, set_metadata
 from lookalike.cleanup.journal import Entry, Journal, Run, State, list_runs, locked_journals, read_run, reopen_journal
 from lookalike.errors import NotFound
 from lookalike.gallery import Gallery

@@ -11,8 +11,8 @@ import numpy as np
 from lookalike.cli.output import print_error
 from lookalike.errors import BadInput, BadSetting, NotFound
 from lookalike.results import ImageFeatures, Query
-from lookalike.wire.features import ImageFeatures as ImageFeaturesObject
 from lookalike.wire.objects import parse
+from lookalike.wire.search import ImageFeatures as ImageFeaturesObject
 
 NPY_MAGIC = b"\x93NUMPY"
 PHASH = "phash"

@@ -20,12 +20,12 @@ from lookalike.results import (
     UndoOutcome,
 )
 from lookalike.types import Answer, Outcome, Record
-from lookalike.wire.changes import Change as ChangeObject
-from lookalike.wire.cleanup import CleanupGroup as CleanupGroupObject
-from lookalike.wire.cleanup import CleanupOutcome as CleanupOutcomeObject
-from lookalike.wire.cleanup import UndoOutcome as UndoOutcomeObject
 from lookalike.wire.comparison import Comparison as ComparisonObject
+from lookalike.wire.duplicates import CleanupGroup as CleanupGroupObject
+from lookalike.wire.duplicates import CleanupOutcome as CleanupOutcomeObject
 from lookalike.wire.duplicates import Cluster as ClusterObject
+from lookalike.wire.duplicates import UndoOutcome as UndoOutcomeObject
+from lookalike.wire.images import Change as ChangeObject
 from lookalike.wire.images import Image
 from lookalike.wire.images import Outcome as OutcomeObject
 from lookalike.wire.objects import convert, to_dict

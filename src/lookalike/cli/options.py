@@ -1,4 +1,4 @@
-"""The options that commands share, the gallery they name, and the decorator that declares a command with them."""
+"""The application, the options and paths that commands share, the gallery they name, and the decorator of a command."""
 
 import functools
 import inspect
@@ -6,7 +6,7 @@ import math
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Self, TypeAlias, TypeVar
@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Self, TypeAlias, TypeVar
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from lookalike import __version__
 from lookalike.cli.exit_codes import ExitCode
+from lookalike.cli.output import emit, print_error, print_line
 from lookalike.errors import BadSetting
 
 if TYPE_CHECKING:
@@ -126,8 +128,6 @@ NullOption = Annotated[bool, flag("-0 --null", "Entries on standard input are se
 PipelineNamesOption = Annotated[
     list[str] | None, option("--pipeline NAME", "Use this pipeline only, such as phash. Repeatable.")
 ]
-
-
 Action = TypeVar("Action", bound=Callable[..., int])
 
 
@@ -281,3 +281,66 @@ def _split_at_nul(stream: Iterable[bytes]) -> Iterator[bytes]:
         *whole, rest = (rest + chunk).split(b"\0")
         yield from whole
     yield rest
+
+
+app = typer.Typer(
+    name="lookalike",
+    cls=Group,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Search by image: find the original of an image, its edited copies and similar images.",
+    epilog="Start with: lookalike add ~/Pictures, then: lookalike search copy.jpg",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+)
+IMAGES, GALLERY, MACHINE = "Images", "The gallery", "The machine"
+"""The panels of `lookalike --help`."""
+
+
+def _show_version(ctx: typer.Context, requested: bool) -> None:
+    """Print the version; as an eager option it runs before Typer loads what checks the values of other options."""
+    if not requested:
+        return
+    if ctx.obj.json:
+        emit({"version": __version__})
+    else:
+        print_line(f"lookalike {__version__}")
+    raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def set_session(
+    ctx: typer.Context,
+    *,
+    gallery: GalleryOption = None,
+    tenant: TenantOption = None,
+    json: JsonOption = False,
+    server: ServerOption = None,
+    version: Annotated[
+        bool, flag("--version", "Print the version and exit.", is_eager=True, callback=_show_version)
+    ] = False,
+) -> None:
+    """Read the common options that stand before the command's name."""
+    ctx.obj = Session(gallery, tenant or "default", json, server)
+    if ctx.invoked_subcommand is None:
+        ctx.fail("Missing command.")
+
+
+def paths_of(images: Sequence[str], *, null: bool) -> Iterator[str]:
+    """Paths of images: files as given, files below folders, and paths listed on standard input."""
+    for image in images:
+        for path in read_entries(sys.stdin.buffer, null=null) if image == "-" else [image]:
+            yield from _below(path) if Path(path).is_dir() else [path]
+
+
+def _below(folder: str) -> Iterator[str]:
+    from lookalike.image_files import FolderScan  # noqa: PLC0415 - loads numpy and Pillow
+    from lookalike.types import Outcome  # noqa: PLC0415
+
+    found = False
+    for file in FolderScan().files_below(folder):
+        found = True
+        # an unreadable folder becomes a query, which fails with the reason like any other
+        yield file.key if isinstance(file, Outcome) else file
+    if not found:
+        print_error(f"no images below {folder}")

@@ -4,7 +4,7 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
 from rich.text import Text
 
 from lookalike.cli.output import err
-from lookalike.cli.pace import Pace
+from lookalike.cli.progress import Pace
 
 
 class _PaceColumn(ProgressColumn):

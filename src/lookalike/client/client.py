@@ -12,8 +12,8 @@ from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
 from urllib.parse import quote
 
-from lookalike.client.query_batches import QueryBatch, query_batches
 from lookalike.client.requests import (
+    QueryBatch,
     bytes_of,
     compare_body,
     cursor_after,
@@ -21,6 +21,7 @@ from lookalike.client.requests import (
     image_path,
     job_path,
     pipeline_path,
+    query_batches,
     query_body,
     search_batch_body,
     search_body,
@@ -76,13 +77,12 @@ from lookalike.results import (
 )
 from lookalike.text import storable
 from lookalike.types import Addable, Answer, Attributes, Item, Outcome, PixelSource, Record
-from lookalike.wire.changes import ChangeList
 from lookalike.wire.comparison import Comparison as ComparisonObject
 from lookalike.wire.duplicates import ClusterList
 from lookalike.wire.explanation import Diagnosis as DiagnosisObject
 from lookalike.wire.explanation import Explanation as ExplanationObject
+from lookalike.wire.images import ChangeList, Image, ImageList
 from lookalike.wire.images import DeleteResult as DeleteResultObject
-from lookalike.wire.images import Image, ImageList
 from lookalike.wire.images import Outcome as OutcomeObject
 from lookalike.wire.jobs import Job as JobObject
 from lookalike.wire.objects import parse
@@ -270,21 +270,6 @@ class Client(GalleryAPI):
             if cursor is None:
                 break
         return records
-
-    def add(
-        self,
-        what: Addable,
-        *,
-        key: str | None = None,
-        attributes: Attributes | None = None,
-        tenant: str = DEFAULT_TENANT,
-        exif: bool = True,
-        exclude: Sequence[str] = (),
-        again: bool = False,
-    ) -> list[Outcome]:
-        return list(
-            self.add_iter(what, key=key, attributes=attributes, tenant=tenant, exif=exif, exclude=exclude, again=again)
-        )
 
     def add_iter(
         self,

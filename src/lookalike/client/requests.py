@@ -2,16 +2,18 @@
 
 import base64
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from lookalike.errors import BadInput, NotFound, UnsupportedQuery
+from lookalike.errors import BadInput, ImageRejected, NotFound, UnsupportedQuery
 from lookalike.imaging import Limits, encode_pixels, read_bytes
 from lookalike.results import (
     DEFAULT_TENANT,
+    Failure,
     ImageFeatures,
     Query,
     SearchOptions,
@@ -21,11 +23,15 @@ from lookalike.results import (
 from lookalike.sources.read_url import read_query, read_url
 from lookalike.sources.urls import is_url
 from lookalike.types import PixelSource
-from lookalike.wire.features import ImageFeatures as ImageFeaturesObject
 from lookalike.wire.objects import to_dict
+from lookalike.wire.search import ImageFeatures as ImageFeaturesObject
 
 Body = Callable[[], Mapping[str, Any]]
 """Makes httpx's arguments for a body, once for each attempt, as a stream can be read only once."""
+MAX_QUERIES = 16
+"""Queries of a request, at most; the server takes 64."""
+MAX_CHARACTERS = 32 * 1024 * 1024
+"""Characters of base64 after which a request takes no further query."""
 
 
 def image_path(key: str) -> str:
@@ -166,3 +172,35 @@ def _json_condition(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {op: sorted(given) if isinstance(given, set | frozenset) else given for op, given in value.items()}
     return value
+
+
+@dataclass(slots=True)
+class QueryBatch:
+    """Queries in their order, with the failure of those that cannot be read here; the sources are of the others."""
+
+    queries: list[tuple[Query, Failure | None]] = field(default_factory=list)
+    sources: list[dict[str, str]] = field(default_factory=list)
+    characters: int = 0
+
+    def add(self, query: Query, limits: Limits) -> None:
+        """Read a query."""
+        try:
+            source = source_of(query, limits)
+        except (ImageRejected, NotFound) as failure:
+            self.queries.append((query, failure))
+            return
+        self.queries.append((query, None))
+        self.sources.append(source)
+        self.characters += sum(map(len, source.values()))
+
+
+def query_batches(queries: Iterable[Query], limits: Limits) -> Iterator[QueryBatch]:
+    """Yield queries in batches."""
+    batch = QueryBatch()
+    for query in queries:
+        batch.add(query, limits)
+        if len(batch.queries) >= MAX_QUERIES or batch.characters >= MAX_CHARACTERS:
+            yield batch
+            batch = QueryBatch()
+    if batch.queries:
+        yield batch

@@ -24,11 +24,11 @@ from lookalike.results import (
     StoredRecords,
 )
 from lookalike.types import Answer, Hit, Outcome, Record
-from lookalike.wire.changes import Change as ChangeObject
 from lookalike.wire.comparison import Comparison as ComparisonObject
 from lookalike.wire.duplicates import Cluster as ClusterObject
 from lookalike.wire.explanation import Diagnosis as DiagnosisObject
 from lookalike.wire.explanation import Explanation as ExplanationObject
+from lookalike.wire.images import Change as ChangeObject
 from lookalike.wire.images import Image
 from lookalike.wire.images import Outcome as OutcomeObject
 from lookalike.wire.jobs import Job as JobObject

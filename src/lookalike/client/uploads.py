@@ -19,8 +19,7 @@ from lookalike.imaging import Limits
 from lookalike.problem_details import error_of
 from lookalike.types import Item, Outcome
 from lookalike.wire.images import Outcome as OutcomeObject
-from lookalike.wire.objects import parse, to_dict
-from lookalike.wire.problems import Problem
+from lookalike.wire.objects import Problem, parse, to_dict
 
 BATCH_SIZE = 64
 """Images of one request; their outcomes come when all of them are sent."""

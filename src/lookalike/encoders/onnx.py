@@ -9,6 +9,7 @@ import openvino as ov
 from openvino import opset13 as ops
 from openvino import preprocess
 
+from lookalike.encoders.identity import architecture
 from lookalike.encoders.model_config import ModelEntry
 from lookalike.encoders.openvino_runtime import Network, last_line, read_network
 from lookalike.encoders.weight_files import check_sha256, read_file
@@ -33,9 +34,7 @@ def open_network(path: Path, entry: ModelEntry) -> Network:
     _select_output(model, entry)
     batch = _set_shape(model, entry)
     model = _add_preprocessing(model, entry)
-    steps = (entry.as_written, entry.layout, entry.dtype, entry.colour, entry.scale, entry.mean, entry.std)
-    architecture = f"onnx {entry.input} {steps} {entry.output} {entry.pooling} {entry.normalise} {entry.metric}"
-    return Network(model, hashlib.sha256(data).hexdigest(), architecture, batch)
+    return Network(model, hashlib.sha256(data).hexdigest(), architecture(entry), batch)
 
 
 def _port(ports: list[Any], name: str | None, field: str, entry: ModelEntry) -> Any:

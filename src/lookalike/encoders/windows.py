@@ -2,15 +2,18 @@
 
 import hashlib
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lookalike.encoders.openvino_runtime import OpenVinoEncoder
 from lookalike.imaging.flatness import has_content
 from lookalike.imaging.resizing import resize_to
 from lookalike.imaging.windows import WINDOW_COUNT, WINDOWS, windows_of
 from lookalike.types import Encoded, EncodedViews, Features, FeatureSpec, InputSpec, Pixels
+
+if TYPE_CHECKING:
+    from lookalike.encoders.openvino_runtime import OpenVinoEncoder
 
 SCALE = 2
 """Sides of the input for each of the network's: the smallest windows, of half the side, are encoded at full size."""
@@ -24,10 +27,9 @@ class WindowsEncoder:
     that is not; an image of which all are is not usable.
     """
 
-    def __init__(self, network: OpenVinoEncoder, name: str) -> None:
+    def __init__(self, network: "OpenVinoEncoder", name: str) -> None:
         self._network = network
-        one = network.spec
-        self._spec = FeatureSpec(name, "hamming", one.width * WINDOW_COUNT, fingerprint_of(one.fingerprint))
+        self._spec = spec_of(network.spec, name)
         self._input = replace(
             network.input, width=SCALE * network.input.width, height=SCALE * network.input.height, oversample=1.0
         )
@@ -64,6 +66,11 @@ class WindowsEncoder:
             whole[n] = resize_to(images[n], self._network.input)
         encoded = self._network.encode(whole)
         return EncodedViews(np.tile(encoded.features, WINDOW_COUNT)[:, None, :], encoded.usable)
+
+
+def spec_of(network: FeatureSpec, name: str) -> FeatureSpec:
+    """The features of the windows whose codes a network of these features makes."""
+    return FeatureSpec(name, "hamming", network.width * WINDOW_COUNT, fingerprint_of(network.fingerprint))
 
 
 def fingerprint_of(network: str) -> str:

@@ -13,11 +13,9 @@ from lookalike.catalog import Catalog, Deleted, NewImage, PutResult
 from lookalike.catalog.built_in_attributes import check_sort
 from lookalike.errors import BadInput, LookalikeError, NotFound, UnsupportedQuery
 from lookalike.gallery.change_feed import check_wait, read_changes, wait_beyond
-from lookalike.gallery.compare import compare_images
-from lookalike.gallery.current_pipelines import CurrentPipelines
 from lookalike.gallery.duplicates import ClusterOptions, find_clusters, find_clusters_page
 from lookalike.gallery.encode import encode_images
-from lookalike.gallery.explain import explain_pair
+from lookalike.gallery.explain import Diagnoser, compare_images, explain_pair
 from lookalike.gallery.filters import conditions_of, resolve_filter
 from lookalike.gallery.index_move import IndexMoves, ReportMove
 from lookalike.gallery.index_sync import OpenPipeline, catch_up, ensure_fresh, ignore_progress
@@ -25,19 +23,17 @@ from lookalike.gallery.ingest import Ingest
 from lookalike.gallery.missing_files import MissingFinder
 from lookalike.gallery.originals import Originals
 from lookalike.gallery.pipeline_changes import PipelineChanges
-from lookalike.gallery.pipeline_pool import PipelineBuilder, PipelinePool
+from lookalike.gallery.pipeline_pool import CurrentPipelines, PipelineBuilder, PipelinePool
 from lookalike.gallery.presence import FilePresence
-from lookalike.gallery.probabilities import CalibrationReader, HitProbabilities
+from lookalike.gallery.probabilities import CalibrationReader
 from lookalike.gallery.queries import QueryReader
 from lookalike.gallery.recall_meter import RecallMeter
-from lookalike.gallery.search import Searcher, SearchRequest
-from lookalike.gallery.search_run import SearchRun
+from lookalike.gallery.search import Searcher, SearchRequest, SearchRun
 from lookalike.gallery.status import check_engine, gallery_status
 from lookalike.gallery.stored_sides import SIDE
 from lookalike.gallery.thumbnails import Thumbnails, check_side
 from lookalike.gallery.verification import DEFAULT_BUDGET_MS, CandidateVerifier
 from lookalike.gallery.verification_records import RecordMaker, complete_records
-from lookalike.gallery.why_not import Diagnoser
 from lookalike.gallery.writer_lock import WriterLock
 from lookalike.gallery_calibration import GalleryCalibration
 from lookalike.image_files import files_of
@@ -203,14 +199,10 @@ class Gallery(GalleryAPI):
     def _search(
         self, queries: Iterable[Query], options: SearchOptions, excluded: Mapping[bytes, frozenset[int]]
     ) -> Iterator[tuple[Query, Answer | Failure]]:
-        check_search_options(options)
-        request = replace(self._search_request(options), excluded=excluded)
-        request.check()
+        request, opened, windowed = self._prepare_search(options)
         min_sequence = options.get("min_sequence")
         if min_sequence is not None and min_sequence > (last := self.catalog.changes.last_sequence()):
             raise UnsupportedQuery(f"min_sequence {min_sequence} is in the future: the last change is {last}")
-        opened = self._pipelines.open(options.get("pipelines"))
-        request = replace(request, probabilities=self._probabilities(request, options, opened))
         reader = self._query_reader(opened, options.get("tenant", DEFAULT_TENANT), verify=request.verify)
         run = SearchRun(
             self.catalog,
@@ -219,11 +211,11 @@ class Gallery(GalleryAPI):
             self._recall_meter,
             self.pipelines,
             opened,
-            self._pipelines.open_windows() if request.verify else (),
+            windowed,
             reader,
             options,
         )
-        return run.answers(queries, request)
+        return run.answers(queries, replace(request, excluded=excluded))
 
     def encode(
         self, images: Iterable[Query], *, pipelines: Sequence[str] | None = None, tenant: str = DEFAULT_TENANT
@@ -265,15 +257,10 @@ class Gallery(GalleryAPI):
         return explain_pair(key, asked, stored, pixels, comparison, pipelines)
 
     def why_not(self, query: Query, key: str, **options: Unpack[SearchOptions]) -> Diagnosis:
-        check_search_options(options)
-        request = self._search_request(options)
-        request.check()
-        opened = self._pipelines.open(options.get("pipelines"))
-        request = replace(request, probabilities=self._probabilities(request, options, opened))
+        request, opened, windowed = self._prepare_search(options)
         tenant = options.get("tenant", DEFAULT_TENANT) or DEFAULT_TENANT
         reader = self._query_reader(opened, tenant, verify=True)
         asked, stored = reader.read_one(query), reader.read_one(StoredImage(key, tenant))
-        windowed = self._pipelines.open_windows() if request.verify else []
         sequence = ensure_fresh([*opened, *windowed], options.get("min_sequence"))
         pipelines = [o.pipeline for o in opened]
         searcher = Searcher(self.catalog, pipelines, self._verifier, reader, windowed=[o.pipeline for o in windowed])
@@ -425,21 +412,6 @@ class Gallery(GalleryAPI):
             self._calibrations.forget()
 
     # Writing
-
-    def add(
-        self,
-        what: Addable,
-        *,
-        key: str | None = None,
-        attributes: Attributes | None = None,
-        tenant: str = DEFAULT_TENANT,
-        exif: bool = True,
-        exclude: Sequence[str] = (),
-        again: bool = False,
-    ) -> list[Outcome]:
-        return list(
-            self.add_iter(what, key=key, attributes=attributes, tenant=tenant, exif=exif, exclude=exclude, again=again)
-        )
 
     def add_iter(
         self,
@@ -801,9 +773,13 @@ class Gallery(GalleryAPI):
         pipelines = [o.pipeline for o in opened]
         return QueryReader(self.catalog, pipelines, decoder, self._originals, tenant, reduced_side=side)
 
-    def _search_request(self, options: SearchOptions) -> SearchRequest:
+    def _prepare_search(
+        self, options: SearchOptions
+    ) -> tuple[SearchRequest, list[OpenPipeline], Sequence[OpenPipeline]]:
+        """Check the options of a search, and open its pipelines and those of windows."""
+        check_search_options(options)
         tenant_id = self._searched_tenant(options.get("tenant", DEFAULT_TENANT))
-        return SearchRequest(
+        request = SearchRequest(
             k=options.get("k", 10),
             page=options.get("page", 1),
             tenant=tenant_id,
@@ -815,11 +791,10 @@ class Gallery(GalleryAPI):
             verify_ms=options.get("verify_ms", DEFAULT_BUDGET_MS),
             deep=options.get("deep", False),
         )
-
-    def _probabilities(
-        self, request: SearchRequest, options: SearchOptions, opened: Sequence[OpenPipeline]
-    ) -> HitProbabilities | None:
-        pipelines = [o.pipeline for o in opened]
-        return self._calibrations.probabilities(
-            request.tenant, pipelines, options.get("max_false"), verify=request.verify
+        request.check()
+        opened = self._pipelines.open(options.get("pipelines"))
+        probabilities = self._calibrations.probabilities(
+            tenant_id, [o.pipeline for o in opened], options.get("max_false"), verify=request.verify
         )
+        windowed = self._pipelines.open_windows() if request.verify else ()
+        return replace(request, probabilities=probabilities), opened, windowed

@@ -21,11 +21,18 @@ from lookalike.catalog import (
 )
 from lookalike.catalog.records import check_expected
 from lookalike.errors import BadInput, ImageRejected, NotFound, Unavailable
-from lookalike.gallery.ingest_items import IngestItem, has_attributes, location, removed_reason, taken_reason
-from lookalike.gallery.item_lookup import ItemLookup
+from lookalike.gallery.item_lookup import (
+    IngestItem,
+    ItemLookup,
+    Prefetcher,
+    has_attributes,
+    location,
+    removed_reason,
+    taken_reason,
+)
+from lookalike.gallery.missing_files import MissingFinder
 from lookalike.gallery.originals import Originals
 from lookalike.gallery.pipeline_pool import EncodingSet
-from lookalike.gallery.prefetch import Prefetcher
 from lookalike.gallery.presence import FileId, file_id
 from lookalike.gallery.verification_records import RecordMaker
 from lookalike.imaging import DecodePool, Source, Unchanged
@@ -91,8 +98,16 @@ class Ingest:
     ) -> None:
         self._catalog = catalog
         self._prefetcher = Prefetcher(originals)
-        with_facts = self._prefetcher.with_facts
-        self._lookup = ItemLookup(catalog, tenant, originals, records, lambda: self._specs, with_facts, again=again)
+        self._lookup = ItemLookup(
+            catalog,
+            tenant,
+            originals,
+            records,
+            lambda: self._specs,
+            self._prefetcher.with_facts,
+            MissingFinder(catalog, tenant, originals).report,
+            again=again,
+        )
         self._open_encoding = open_encoding
         self._tenant = tenant
         self._records = records

@@ -1,32 +1,226 @@
-"""Looks up what is known of items before they are read: their keys, stored images and files."""
+"""Known before decoding: keys, stored images and files of items; and the bytes of objects, which are read ahead."""
 
 import os
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from itertools import islice
 
-from lookalike.catalog import Catalog, ExistingImage, Removal
-from lookalike.errors import BadInput
-from lookalike.gallery.file_keys import FileKeys
-from lookalike.gallery.ingest_items import IngestItem, has_attributes, removed_reason, taken_reason
-from lookalike.gallery.missing_files import MissingFinder
-from lookalike.gallery.originals import Originals
+from lookalike.catalog import Catalog, ExistingImage, FileLocation, Removal, StoredFile
+from lookalike.catalog.origins import Root, root_of
+from lookalike.errors import BadInput, ImageRejected, LookalikeError, NotFound, Unavailable
+from lookalike.gallery.originals import READ_THREADS, Originals
 from lookalike.gallery.presence import FileId, file_id
-from lookalike.gallery.seen_images import SeenImages
 from lookalike.gallery.verification_records import RecordMaker
 from lookalike.image_files import is_text
-from lookalike.sources.urls import canonical_url, is_url
-from lookalike.types import FeatureSpec, Found, FoundFile, FoundObject, Item, Outcome, ScannedFolder
+from lookalike.sources.objects import ObjectInfo, stat_object
+from lookalike.sources.urls import MEMBER, canonical_url, is_url
+from lookalike.types import FeatureSpec, Found, FoundFile, FoundObject, Item, Outcome, OutcomeKind, ScannedFolder
 
+MAX_COMPARED = 32
+"""Files of a folder that is gone which are looked for in a new one, to recognise it as the same folder."""
+MIN_FOUND = 0.9
+"""Share of them that must be there, with the same size and time."""
+MAX_TIME_DIFFERENCE = 2_000_000_000
+"""Nanoseconds by which the time of a copied file may differ: FAT stores even seconds."""
 LOOKAHEAD = 512
 """Items whose catalog rows are read with one query."""
 LOOKAHEAD_BYTES = 64 * 1024 * 1024
 """Bytes of members of archives among them, which are read when they are found."""
+MAX_AHEAD = 4 * READ_THREADS
+"""Objects read, and not decoded yet."""
+MAX_AHEAD_BYTES = 256 * 1024 * 1024
+"""Bytes of these, as far as their sizes are known; one object may be larger."""
+MAX_CONSECUTIVE_FAILURES = 2 * READ_THREADS
+"""Objects in a row that could not be reached, each after several attempts, from which on the store is down."""
+
+
+@dataclass(slots=True)
+class IngestItem:
+    """An item to read: its row in the catalog, and the size, time and identity of its file before it was read.
+
+    `path` is as the catalog stores it, None for bytes. `wants_record` asks for a verification record. The image is
+    rejected with the reason `taken` if its bytes are not those of the known image, and not added if they are those of
+    the `removal`. `etag` and `offset` are those of an object or a member; `data` are its bytes from when they were read
+    until they are decoded. It `replaces` an image of its key from elsewhere.
+    """
+
+    item: Item
+    known: ExistingImage | None
+    path: str | None
+    nbytes: int | None = None
+    mtime_ns: int | None = None
+    wants_record: bool = False
+    file: FileId | None = None
+    taken: str | None = None
+    removal: Removal | None = None
+    is_found: bool = False
+    etag: str | None = None
+    offset: int | None = None
+    data: bytes | None = field(default=None, repr=False)
+    replaces: bool = False
+
+    is_remote: bool = field(init=False)
+    """Whether it is an object of a store or a member of an archive."""
+
+    def __post_init__(self) -> None:
+        self.is_remote = is_url(self.path)
+
+    @property
+    def is_unread(self) -> bool:
+        """Whether its bytes are those of an object that was not read yet."""
+        return self.is_remote and self.data is None
+
+    def rejected(self, reason: str) -> Outcome:
+        """Its outcome where it cannot be read."""
+        return self.outcome("rejected", reason)
+
+    def outcome(
+        self, kind: OutcomeKind, reason: str | None = None, sequence: int | None = None, *, truncated: bool = False
+    ) -> Outcome:
+        return Outcome(self.item.key, self.path, kind, reason, sequence, truncated)
+
+
+def location(task: IngestItem, known: ExistingImage) -> FileLocation:
+    """Return where an unchanged image is now."""
+    return FileLocation(known.id, task.path or known.path, task.mtime_ns, task.etag, task.offset)
+
+
+def taken_reason(path: str | None, key: str) -> str:
+    """Why an image is not stored under the key of another."""
+    whose = path or "an uploaded image"
+    return f"the key is that of {whose}; give another with --key, or remove that image first (`lookalike rm {key}`)"
+
+
+def removed_reason(removal: Removal) -> str:
+    """Why a removed image is not added again."""
+    day = datetime.fromtimestamp(removal.at).astimezone().strftime("%Y-%m-%d")
+    return f"it was removed from the gallery on {day}; `lookalike add --again` adds it"
+
+
+def has_attributes(item: Item, known: ExistingImage) -> bool:
+    """Whether an item brings no attributes, or those that are stored."""
+    return item.attributes is None or dict(item.attributes) == dict(known.attributes)
+
+
+class SeenImages:
+    """The stored images whose objects were listed in a run, as a bitmap, and the number of objects by prefix."""
+
+    def __init__(self, sequence: int) -> None:
+        self._sequence = sequence
+        self._bits = bytearray()
+        self.counts: Counter[str] = Counter()
+
+    def note(self, found: FoundObject, known: ExistingImage | None) -> None:
+        """Note that an object was listed, and which image it is."""
+        if found.root is not None:
+            self.counts[found.root] += 1
+        if known is None:
+            return
+        byte = known.id >> 3
+        if byte >= len(self._bits):
+            self._bits.extend(bytes(max(byte + 1 - len(self._bits), len(self._bits))))
+        self._bits[byte] |= 1 << (known.id & 7)
+
+    def has(self, file: StoredFile) -> bool:
+        """Whether the object of an image was listed, or the image was added since."""
+        byte = file.id >> 3
+        listed = byte < len(self._bits) and bool(self._bits[byte] & 1 << (file.id & 7))
+        return listed or file.sequence > self._sequence
+
+
+class FileKeys:
+    """Keys of the files of one tenant; folders are remembered when their first file is added."""
+
+    def __init__(self, catalog: Catalog, tenant: int) -> None:
+        self._catalog = catalog
+        self._tenant = tenant
+        self._roots = catalog.roots.of_tenant(tenant)
+        self._canonical: dict[str, str] = {}
+        self._folders: dict[str, str | None] = {}
+
+    def register(self, found: FoundFile | FoundObject) -> Outcome | None:
+        """Remember the folder of a file, if it is new; returns an outcome where a known folder was moved there."""
+        if found.root is None or found.root in self._canonical or not is_text(found.root):
+            return None
+        folder = self.canonical(found.root)
+        if root_of(self._roots, folder) is not None:
+            return None
+        moved = self._moved_to(folder)
+        if moved is not None:
+            self._catalog.roots.move(self._tenant, moved, folder)
+        else:
+            name = os.path.basename(folder) or "files"  # noqa: PTH119 - of a path as text
+            self._catalog.roots.register(self._tenant, folder, ["", name] if found.is_alone else [name])
+        self._roots = self._catalog.roots.of_tenant(self._tenant)
+        self._folders.clear()
+        return None if moved is None else Outcome(folder, folder, "moved", f"it was {moved.path} before")
+
+    def canonical(self, folder: str) -> str:
+        """The path by which the gallery knows a folder: one reached through a link is the folder itself."""
+        if folder not in self._canonical:
+            self._canonical[folder] = self._resolve(folder)
+        return self._canonical[folder]
+
+    def path_of(self, found: FoundFile | FoundObject) -> str:
+        """The path of a file below the path by which the gallery knows its folder."""
+        if isinstance(found, FoundObject):
+            return found.url
+        if found.root is None or (folder := self._canonical.get(found.root, found.root)) == found.root:
+            return found.path
+        return folder + found.path[len(found.root) :]
+
+    def key_of(self, path: str) -> str:
+        """The key of a new file."""
+        folder, _, name = path.rpartition("/")
+        if folder not in self._folders:
+            root = root_of(self._roots, folder)
+            below = None if root is None else folder[len(root.path.rstrip("/")) :].lstrip("/")
+            self._folders[folder] = None if root is None else root.prefix + (f"{below}/" if below else "")
+        return (self._folders[folder] or "") + name
+
+    def _resolve(self, folder: str) -> str:
+        if is_url(folder) or root_of(self._roots, folder) is not None:
+            return folder
+        real = os.path.realpath(folder)
+        for root in self._roots:
+            if is_url(root.path):
+                continue
+            known = os.path.realpath(root.path)
+            if real == known or real.startswith(f"{known}/"):
+                return root.path + real[len(known) :]
+        return folder
+
+    def _moved_to(self, folder: str) -> Root | None:
+        """The known folder that is gone and whose files are in this one; prefixes of object stores are not compared."""
+        for root in () if is_url(folder) else self._roots:
+            if is_url(root.path) or os.path.lexists(root.path):
+                continue
+            files = list(islice(self._catalog.paths.below(self._tenant, root.path), MAX_COMPARED))
+            there = sum(
+                _is_same_file(folder + file.path[len(root.path) :], file.nbytes, file.mtime_ns) for file in files
+            )
+            if files and there >= MIN_FOUND * len(files):
+                return root
+        return None
+
+
+def _is_same_file(path: str, nbytes: int, mtime_ns: int | None) -> bool:
+    try:
+        found = os.stat(path)  # noqa: PTH116 - for many files
+    except OSError:
+        return False
+    return found.st_size == nbytes and abs(found.st_mtime_ns - (mtime_ns or 0)) <= MAX_TIME_DIFFERENCE
 
 
 class ItemLookup:
     """Looks up the items of one run of adding. `singles` are the keys of files that were given by themselves.
 
-    `with_facts` completes what the list of a store did not say; `specs` are the features that a complete image has, at
-    the moment. Images that were removed by hand are added `again` or not at all, if their key is not given.
+    `with_facts` completes what the list of a store did not say, `report_missing` yields the images that are gone from a
+    folder; `specs` are the features that a complete image has, at the moment. Images that were removed by hand are
+    added `again` or not at all, if their key is not given.
     """
 
     def __init__(
@@ -37,6 +231,7 @@ class ItemLookup:
         records: RecordMaker,
         specs: Callable[[], frozenset[FeatureSpec]],
         with_facts: Callable[[list[Found]], list[Found]],
+        report_missing: Callable[[str, SeenImages], Iterator[Outcome]],
         *,
         again: bool,
     ) -> None:
@@ -46,10 +241,10 @@ class ItemLookup:
         self._records = records
         self._specs = specs
         self._with_facts = with_facts
+        self._report_missing = report_missing
         self._again = again
         self._keys = FileKeys(catalog, tenant)
         self._seen = SeenImages(catalog.changes.last_sequence())
-        self._missing = MissingFinder(catalog, tenant, originals)
         self._links: dict[FileId, str] = {}
         self.singles: set[str] = set()
         self.has_removals = catalog.removals.any(tenant)
@@ -69,7 +264,7 @@ class ItemLookup:
                     yield found
                 elif isinstance(found, ScannedFolder):
                     folder = self._keys.canonical(found.path)
-                    yield from self._missing.report(folder, self._seen) if is_text(folder) else ()
+                    yield from self._report_missing(folder, self._seen) if is_text(folder) else ()
                 else:
                     item = named[at] if at in named else own[at]
                     facts = found if isinstance(found, FoundObject) else None
@@ -206,3 +401,108 @@ def _own_item(found: Found) -> Item | None:
     if isinstance(found, FoundObject) and found.key is not None:
         return Item(found.key, found.url, found.attributes)
     return found if isinstance(found, Item) else None
+
+
+class Prefetcher:
+    """Reads the objects of one run of adding images. Threads are started for the first object."""
+
+    def __init__(self, originals: Originals) -> None:
+        self._originals = originals
+        self._threads: ThreadPoolExecutor | None = None
+        self._failures = 0
+
+    def close(self) -> None:
+        """Read nothing more."""
+        if self._threads is not None:
+            self._threads.shutdown(wait=True, cancel_futures=True)
+            self._threads = None
+
+    def run(self, tasks: Iterator[IngestItem | Outcome]) -> Iterator[IngestItem | Outcome]:
+        """Yield tasks in their order, those of objects with their bytes; one that cannot be read is a rejected outcome.
+
+        Raises Unavailable where so many in a row could not be reached that the store must be down.
+        """
+        ahead: deque[tuple[IngestItem | Outcome, Future[bytes] | None, int]] = deque()
+        nbytes = 0
+        for task in tasks:
+            future, size = None, 0
+            if not isinstance(task, Outcome) and task.is_unread:
+                future, size = self._pool().submit(self.read, task), task.nbytes or 0
+            elif not ahead:
+                yield task
+                continue
+            ahead.append((task, future, size))
+            nbytes += size
+            while ahead and (len(ahead) >= MAX_AHEAD or nbytes > MAX_AHEAD_BYTES or _is_ready(ahead[0][1])):
+                first, future, size = ahead.popleft()
+                nbytes -= size
+                yield self._finished(first, future)
+        while ahead:
+            first, future, _ = ahead.popleft()
+            yield self._finished(first, future)
+
+    def read(self, task: IngestItem) -> bytes:
+        """Return the bytes of one object; raises as `Originals.read`."""
+        assert task.path is not None
+        return self._originals.read(task.path, nbytes=task.nbytes)
+
+    def with_facts(self, chunk: list[Found]) -> list[Found]:
+        """Return found things with the size and ETag of those objects whose list did not say them."""
+        at = [n for n, one in enumerate(chunk) if isinstance(one, FoundObject) and _needs_facts(one)]
+        if not at:
+            return chunk
+        result = list(chunk)
+        wanted = [one for n in at if isinstance(one := chunk[n], FoundObject)]
+        for n, one, facts in zip(at, wanted, self._pool().map(_facts, wanted), strict=True):
+            if isinstance(facts, ObjectInfo):
+                result[n] = replace(one, etag=facts.etag, nbytes=facts.nbytes)
+            else:
+                self._note(facts)
+                result[n] = Outcome(one.relative, one.url, "rejected", _reason(facts))
+        return result
+
+    def _pool(self) -> ThreadPoolExecutor:
+        if self._threads is None:
+            self._threads = ThreadPoolExecutor(READ_THREADS, thread_name_prefix="lookalike-read")
+        return self._threads
+
+    def _finished(self, task: IngestItem | Outcome, future: Future[bytes] | None) -> IngestItem | Outcome:
+        if isinstance(task, Outcome) or future is None:
+            return task
+        try:
+            task.data = future.result()
+        except LookalikeError as error:
+            self._note(error)
+            return task.rejected(_reason(error))
+        self._failures = 0
+        return task
+
+    def _note(self, error: LookalikeError) -> None:
+        if not isinstance(error, Unavailable):
+            self._failures = 0
+            return
+        self._failures += 1
+        if self._failures >= MAX_CONSECUTIVE_FAILURES:
+            raise Unavailable(
+                f"{self._failures} objects in a row could not be reached; run the same command again later. "
+                f"The last one: {error}"
+            ) from error
+
+
+def _is_ready(future: Future[bytes] | None) -> bool:
+    return future is None or future.done()
+
+
+def _needs_facts(one: FoundObject) -> bool:
+    return one.etag is None and one.data is None and is_url(one.url) and MEMBER not in one.url
+
+
+def _facts(one: FoundObject) -> ObjectInfo | LookalikeError:
+    try:
+        return stat_object(one.url)
+    except (BadInput, NotFound, Unavailable) as error:
+        return error
+
+
+def _reason(error: LookalikeError) -> str:
+    return f"{error.reason if isinstance(error, ImageRejected) else 'unreadable'}: {error}"

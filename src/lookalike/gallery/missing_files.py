@@ -9,10 +9,9 @@ from pathlib import Path
 from lookalike.catalog import Catalog, StoredFile
 from lookalike.catalog.statements import BATCH, batches
 from lookalike.errors import LookalikeError, NotFound
-from lookalike.gallery.file_keys import FileKeys
+from lookalike.gallery.item_lookup import FileKeys, SeenImages
 from lookalike.gallery.originals import Originals, State
 from lookalike.gallery.presence import FilePresence, is_away
-from lookalike.gallery.seen_images import SeenImages
 from lookalike.image_files import absolute
 from lookalike.results import MissingFiles
 from lookalike.sources.objects import list_objects

@@ -5,8 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from lookalike.catalog.roots import Root
-from lookalike.gallery.file_keys import root_of
+from lookalike.catalog.origins import Root, root_of
 from lookalike.results import Cluster
 from lookalike.sources.urls import is_url, members_of, parent_of, split_member
 from lookalike.types import Answer, Record

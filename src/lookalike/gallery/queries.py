@@ -1,7 +1,8 @@
-"""Reading queries: images are decoded for the pipelines, stored images bring their features."""
+"""Reading queries: images are decoded for the pipelines, stored images and queries by features bring theirs."""
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -9,19 +10,68 @@ from pathlib import Path
 import numpy as np
 
 from lookalike.catalog import Catalog
+from lookalike.distances import are_unit
 from lookalike.errors import ImageRejected, LookalikeError, NotFound, UnsupportedQuery
-from lookalike.gallery.originals import Originals
-from lookalike.gallery.query_sources import query_sources, source_of
-from lookalike.imaging import DecodePool, Source, read_bytes
+from lookalike.gallery.originals import READ_THREADS, Originals
+from lookalike.imaging import DecodePool, Source, encode_pixels, read_bytes
 from lookalike.pipeline import Pipeline
 from lookalike.results import DEFAULT_TENANT, Failure, ImageFeatures, Query, StoredImage
+from lookalike.sources.read_url import read_query
 from lookalike.sources.urls import is_url
-from lookalike.types import EncodedViews, Features, Pixels, Prepared, Record
+from lookalike.types import UNCUT, Features, FeatureSpec, Pixels, Prepared, Record
 
 QUERY_BATCH = 64
 """Queries prepared, encoded and searched together."""
 LOOKUP_BATCH = 64
 """Stored images whose features are read from the catalog together."""
+QuerySource = Path | bytes | ImageRejected
+"""Where the bytes of a query are, or why it cannot be read."""
+_NO_IMAGE = Prepared(
+    sha256=b"", pixels=None, nbytes=0, width=0, height=0, format="", border=UNCUT, inputs=(), transparent=False
+)
+
+
+def source_of(query: Query, originals: Originals) -> Path | bytes:
+    """The path or the bytes of a query that is an image; those of an object are read.
+
+    Raises ImageRejected for pixels that are no image, and for an object that cannot be read.
+    """
+    assert not isinstance(query, StoredImage | ImageFeatures)
+    if isinstance(query, bytes):
+        return query
+    if not isinstance(query, str | Path):
+        return encode_pixels(query)
+    return read_query(str(query), originals.read) if is_url(query) else Path(query)
+
+
+def query_sources(queries: Iterable[Query], originals: Originals) -> Iterator[tuple[Query, QuerySource]]:
+    """Yield each query with its source, in order; up to `READ_THREADS` objects are read at once."""
+    ahead: deque[tuple[Query, Future[QuerySource]]] = deque()
+    threads: ThreadPoolExecutor | None = None
+    try:
+        for query in queries:
+            if is_url(query):
+                threads = threads or ThreadPoolExecutor(READ_THREADS, thread_name_prefix="lookalike-query")
+                ahead.append((query, threads.submit(_source_or_reason, query, originals)))
+                if len(ahead) < READ_THREADS:
+                    continue
+            while ahead and (not is_url(query) or len(ahead) >= READ_THREADS):
+                first, future = ahead.popleft()
+                yield first, future.result()
+            if not is_url(query):
+                yield query, _source_or_reason(query, originals)
+        for first, future in ahead:
+            yield first, future.result()
+    finally:
+        if threads is not None:
+            threads.shutdown(wait=False, cancel_futures=True)
+
+
+def _source_or_reason(query: Query, originals: Originals) -> QuerySource:
+    try:
+        return source_of(query, originals)
+    except ImageRejected as error:
+        return error
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,68 +169,6 @@ class QueryReader:
         return image.reduced if isinstance(image, Prepared) and same else None
 
 
-def encode_queries(
-    queries: Sequence[PreparedQuery], at: int, pipeline: Pipeline, *, orientations: bool
-) -> EncodedViews:
-    """Return the features of queries, all prepared or all stored, in pipeline number `at`.
-
-    A prepared query is also encoded in its variants; see `_variants_of`.
-    """
-    rows = [query.rows[at] for query in queries if query.rows is not None]
-    if rows:
-        features = np.zeros((len(rows), 1, pipeline.spec.width), pipeline.spec.dtype)
-        for n, row in enumerate(rows):
-            if row is not None:
-                features[n, 0] = row
-        return EncodedViews(features, np.array([row is not None for row in rows]))
-    prepared = [query.prepared for query in queries]
-    encoded = pipeline.encode_views(np.stack([image.inputs[at] for image in prepared]), views=orientations)
-    others = [(n, inputs[at]) for n, image in enumerate(prepared) for inputs in _variants_of(image, pipeline)]
-    if not others:
-        return encoded
-    more = pipeline.encode_views(np.stack([view for _, view in others]), views=orientations)
-    return _with_views(encoded, [n for n, _ in others], more)
-
-
-def _variants_of(image: Prepared, pipeline: Pipeline) -> Sequence[tuple[Pixels, ...]]:
-    """The variants of a query that this pipeline searches for.
-
-    A network encodes only a transparent image over other backgrounds: each takes as long as the query itself.
-    """
-    if pipeline.spec.metric == "hamming":
-        return image.variants
-    if not image.transparent:
-        return ()
-    from lookalike.imaging.backgrounds import OTHER_BACKGROUNDS  # noqa: PLC0415 - loads the decoders, which lists do not need
-
-    return image.variants[:OTHER_BACKGROUNDS]
-
-
-def _with_views(encoded: EncodedViews, queries: Sequence[int], more: EncodedViews) -> EncodedViews:
-    """Add the usable ones of further views to their queries, whose views are repeated where one has fewer.
-
-    A query whose own views are not usable takes those that are.
-    """
-    added: dict[int, list[Features]] = {}
-    for n, views, usable in zip(queries, more.features, more.usable, strict=True):
-        if usable:
-            added.setdefault(n, []).append(views)
-    if not added:
-        return encoded
-    views = encoded.features.shape[1]
-    blocks = 1 + max(map(len, added.values()))
-    features = np.tile(encoded.features, (1, blocks, 1))
-    usable = encoded.usable.copy()
-    for n, further in added.items():
-        own = [encoded.features[n]] if usable[n] else further[:1]
-        for block, rows in zip(range(blocks), [*own, *further], strict=False):
-            features[n, block * views : (block + 1) * views] = rows
-        for block in range(len(own) + len(further), blocks):
-            features[n, block * views : (block + 1) * views] = own[0]
-        usable[n] = True
-    return EncodedViews(features, usable)
-
-
 def resolve_stored(
     catalog: Catalog, pipelines: Sequence[Pipeline], tenant: str | None, queries: Sequence[StoredImage]
 ) -> list[PreparedQuery | NotFound | UnsupportedQuery]:
@@ -258,3 +246,89 @@ def name_of(query: Query) -> str:
     if isinstance(query, StoredImage):
         return query.key
     return str(query) if isinstance(query, str | Path) else ""
+
+
+def read_features(
+    queries: Iterable[Query], pipelines: Sequence[Pipeline], known: Sequence[str], required: Sequence[str]
+) -> Iterator[tuple[Query, PreparedQuery | UnsupportedQuery]]:
+    """Yield each `ImageFeatures` as a query of these pipelines, all of which it names, or the reason why it is refused.
+
+    `known` are the names of the gallery's pipelines, `required` those that the caller chose by name.
+    """
+    for query in queries:
+        assert isinstance(query, ImageFeatures)
+        try:
+            _check_names(query, known, required)
+            rows = tuple(feature_row(p.spec, query.features[p.name], query.fingerprints.get(p.name)) for p in pipelines)
+        except UnsupportedQuery as error:
+            yield query, error
+            continue
+        yield query, PreparedQuery(_NO_IMAGE, None, rows)
+
+
+def _check_names(query: ImageFeatures, known: Sequence[str], required: Sequence[str]) -> None:
+    if not query.features:
+        raise UnsupportedQuery(f"the query has no features; give those of {' or '.join(known)}")
+    for name in query.features:
+        if name not in known:
+            raise UnsupportedQuery(f"the gallery has no pipeline {name!r}; its pipelines are {', '.join(known)}")
+    for name in required:
+        if name not in query.features:
+            raise UnsupportedQuery(f"the query has no feature of {name}; leave it out of the pipelines, or give one")
+
+
+def feature_row(spec: FeatureSpec, value: str | bytes | Features | None, fingerprint: str | None) -> Features | None:
+    """Return a feature as a row `(width,)` of the spec's dtype; None is that of an image without a usable feature.
+
+    Raises UnsupportedQuery for another length or dtype, and for the fingerprint of another encoder. A hash may come
+    without a fingerprint, for a hash is often all that another system stores; a vector may not.
+    """
+    if fingerprint is None and spec.metric == "cosine" and value is not None:
+        raise UnsupportedQuery(
+            f"the vector of {spec.name} has no fingerprint, so that nobody can tell which encoder made it; give the "
+            f"fingerprint that `lookalike encode` prints with it"
+        )
+    if fingerprint is not None and fingerprint != spec.fingerprint:
+        raise UnsupportedQuery(
+            f"the feature of {spec.name} was made by another encoder (fingerprint {fingerprint[:12]}, not "
+            f"{spec.fingerprint[:12]}): encode the image with the encoder of this gallery"
+        )
+    if value is None:
+        return None
+    if spec.metric == "hamming":
+        return _hash_row(spec, value)
+    return _vector_row(spec, value)
+
+
+def _hash_row(spec: FeatureSpec, value: str | bytes | Features) -> Features:
+    if isinstance(value, str):
+        try:
+            value = bytes.fromhex(value)
+        except ValueError:
+            raise UnsupportedQuery(
+                f"the hash of {spec.name} must be {2 * spec.width} hexadecimal digits, not {value[:80]!r}"
+            ) from None
+    if isinstance(value, bytes):
+        value = np.frombuffer(value, np.uint8)
+    if value.dtype != spec.dtype:
+        raise UnsupportedQuery(f"the hash of {spec.name} must be uint8, packed bits, not {value.dtype}")
+    if value.shape != (spec.width,):
+        raise UnsupportedQuery(
+            f"the hash of {spec.name} must have {spec.width} bytes ({2 * spec.width} hexadecimal digits), not "
+            f"{'x'.join(map(str, value.shape))}"
+        )
+    return value
+
+
+def _vector_row(spec: FeatureSpec, value: str | bytes | Features) -> Features:
+    if isinstance(value, str | bytes):
+        raise UnsupportedQuery(f"{spec.name} has vectors, not hashes: give {spec.width} numbers of 32 bits (float32)")
+    if value.dtype != spec.dtype:
+        raise UnsupportedQuery(f"the vector of {spec.name} must be float32, not {value.dtype}; convert it")
+    if value.shape != (spec.width,):
+        shape = "x".join(map(str, value.shape))
+        raise UnsupportedQuery(f"the vector of {spec.name} must have {spec.width} numbers, not {shape}")
+    if not are_unit(value[None]).all():
+        norm = float(np.linalg.norm(value))
+        raise UnsupportedQuery(f"the vector of {spec.name} must be finite and of length 1, not {norm:g}; normalise it")
+    return value

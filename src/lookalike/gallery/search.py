@@ -1,9 +1,9 @@
-"""Ranking: digest matches and each pipeline's matches, merged by image into one order that is stable over pages."""
+"""Search: queries in batches, digest matches, the matches of each pipeline, and verification of the best."""
 
-import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import groupby, islice
 from pathlib import Path
 from typing import Literal
 
@@ -12,43 +12,32 @@ import numpy as np
 from lookalike import imaging
 from lookalike.catalog import Catalog
 from lookalike.errors import ImageRejected, Unavailable, UnsupportedQuery
-from lookalike.gallery.probabilities import CERTAIN, HitProbabilities, QueryProbabilities
-from lookalike.gallery.queries import PreparedQuery, QueryReader, encode_queries
+from lookalike.gallery.encode import AUTO_MS, encode_parts, encode_queries, encode_whole, encode_windows
+from lookalike.gallery.index_sync import OpenPipeline, ensure_fresh
+from lookalike.gallery.presence import FilePresence
+from lookalike.gallery.probabilities import CalibrationReader, HitProbabilities
+from lookalike.gallery.queries import QUERY_BATCH, PreparedQuery, QueryReader, kind_of, read_features
+from lookalike.gallery.ranking import Candidate, exact_match, has_copy, merge, rank
 from lookalike.gallery.recall_meter import RecallMeter
 from lookalike.gallery.stored_sides import ComparedImage
 from lookalike.gallery.verification import DEFAULT_BUDGET_MS, MAX_SIMILAR_VERIFIED, CandidateVerifier, ToVerify
-from lookalike.gallery.windows import AUTO_MS, encode_parts, encode_whole, encode_windows
-from lookalike.gallery_calibration import DENSITY_RANK, measure_of
+from lookalike.gallery_calibration import DENSITY_RANK
 from lookalike.imaging.windows import WINDOW_COUNT
-from lookalike.pipeline import Calibration, Pipeline, Ranked
-from lookalike.results import MAX_RESULTS, Deep
+from lookalike.pipeline import Pipeline, Ranked
+from lookalike.results import MAX_RESULTS, Deep, Failure, Query, SearchOptions
 from lookalike.types import (
     NO_GUARANTEE,
     Answer,
     EncodedViews,
-    Evidence,
-    Hit,
     Pixels,
-    Probability,
     Record,
     ResolvedFilter,
-    Verification,
     VerificationReport,
 )
-from lookalike.verification import Small, label
+from lookalike.verification import Small
 
 VERIFIED_DEPTH = 64
 """Candidates among which those to verify are chosen, whatever page was requested; deeper pages choose among theirs."""
-AGREEMENT_DIGITS = 2
-"""Decimals of the agreement in the ranking; smaller differences say nothing, and the distance decides."""
-_ORDER = {
-    ("exact", True): 0,
-    ("copy", True): 1,
-    ("copy", False): 2,
-    ("variant", True): 3,
-    ("similar", True): 4,
-}
-"""Order of evidence, by whether a copy is verified."""
 MAX_CONFIRMED = 4
 """Best copies that are considered for a comparison of pixels, for which those of the query's size are decoded."""
 NOT_COMPARED = "the image shows one color or a plain gradient, of which a feature says nothing"
@@ -106,51 +95,6 @@ class SearchRequest:
 
 
 @dataclass(slots=True)
-class Candidate:
-    """Best match for one image. `log_rate` is log10 of the false-match rate of its distance, by which hits are ordered.
-
-    `calibration` is that of the pipeline, None where it says nothing of this distance.
-    """
-
-    evidence: Evidence
-    distance: float
-    pipeline: str
-    log_rate: float
-    verified: bool = False
-    verification: Verification | None = None
-    calibration: Calibration | None = None
-
-    @property
-    def false_match_rate(self) -> float | None:
-        """What is known of the false-match rate of its distance; see `Hit`."""
-        return None if self.calibration is None else self.calibration.false_match_rate(self.distance)
-
-    @property
-    def rank(self) -> tuple[int, float, float]:
-        """Sort key, lower is better: evidence; of verified copies the agreement; the false-match rate."""
-        agreement = 0.0
-        if self.evidence == "copy" and self.verified and self.verification is not None:
-            agreement = round(self.verification.agreement or 0.0, AGREEMENT_DIGITS)
-        return _ORDER[self.evidence, self.verified or self.evidence != "copy"], -agreement, self.log_rate
-
-    @property
-    def measured(self) -> tuple[str, float]:
-        """The measure by which a calibration judges it, and its value."""
-        return measure_of(self.evidence, self.pipeline, self.distance, self.verification)
-
-    def decide(self, verification: Verification) -> None:
-        """Replace the evidence of the distance by that of a comparison of pixels, if there was something to compare."""
-        self.verification = verification
-        if verification.agreement is not None:
-            self.evidence, _ = label(verification)
-            self.verified = True
-
-
-def _exact(kind: str) -> Candidate:
-    return Candidate("exact", 0.0, kind, -math.inf, verified=True)
-
-
-@dataclass(slots=True)
 class StageTimer:
     """Milliseconds by stage, of a whole batch."""
 
@@ -165,6 +109,83 @@ class StageTimer:
 
     def each(self, n: int) -> dict[str, float]:
         return {stage: round(ms / n, 3) for stage, ms in self.ms.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class SearchRun:
+    """Answers the queries of one search in their order.
+
+    `known` are the names of the gallery's pipelines, `opened` those that are searched, `windowed` those of windows of
+    stored images; `options` are the caller's.
+    """
+
+    catalog: Catalog
+    verifier: CandidateVerifier
+    calibrations: CalibrationReader
+    recall_meter: RecallMeter | None
+    known: Sequence[str]
+    opened: Sequence[OpenPipeline]
+    windowed: Sequence[OpenPipeline]
+    reader: QueryReader
+    options: SearchOptions
+
+    def answers(self, queries: Iterable[Query], request: SearchRequest) -> Iterator[tuple[Query, Answer | Failure]]:
+        """Yield each query with its answer or error; runs of images, stored images and features are batched apart."""
+        for kind, run in groupby(queries, kind_of):
+            if isinstance(kind, tuple):
+                yield from self._answer_features(run, kind, request)
+                continue
+            read = (self.reader.read_stored if kind == "stored" else self.reader.read_images)(run)
+            yield from self._answer_run(read, self.opened, request)
+
+    def _answer_features(
+        self,
+        queries: Iterable[Query],
+        names: tuple[str, ...],
+        request: SearchRequest,
+    ) -> Iterator[tuple[Query, Answer | Failure]]:
+        """Answer queries by features of these pipelines; there are no pixels to compare."""
+        chosen = [o for o in self.opened if o.pipeline.name in names]
+        pipelines, max_false = [o.pipeline for o in chosen], self.options.get("max_false")
+        probabilities = self.calibrations.probabilities(request.tenant, pipelines, max_false, verify=False)
+        request = replace(request, verify=False, probabilities=probabilities)
+        read = read_features(queries, pipelines, self.known, self.options.get("pipelines") or ())
+        if request.deep is True:
+            reason = "deep searches with parts of an image, and the query has features only; leave it out"
+            read = ((query, UnsupportedQuery(reason)) for query in queries)
+        yield from self._answer_run(read, chosen, request)
+
+    def _answer_run(
+        self,
+        read: Iterator[tuple[Query, PreparedQuery | Failure]],
+        opened: Sequence[OpenPipeline],
+        request: SearchRequest,
+    ) -> Iterator[tuple[Query, Answer | Failure]]:
+        pipelines = [o.pipeline for o in opened]
+        windowed = self.windowed if request.verify else ()
+        searcher = Searcher(
+            self.catalog,
+            pipelines,
+            self.verifier,
+            self.reader,
+            recall_meter=self.recall_meter,
+            windowed=[o.pipeline for o in windowed],
+        )
+        first = "decode"
+        stages = StageTimer()
+        while batch := list(islice(read, QUERY_BATCH)):
+            prepared = [result for _, result in batch if isinstance(result, PreparedQuery)]
+            if prepared and prepared[0].rows is not None:
+                first = "look_up"
+            stages.mark(first)
+            sequence = ensure_fresh([*opened, *windowed], self.options.get("min_sequence")) if prepared else 0
+            stages.mark("follow")
+            found = searcher.answer(prepared, request, sequence, stages) if prepared else []
+            presence = FilePresence(lambda: self.catalog.roots.of_tenant(None))
+            answers = map(presence.mark_answer, found)
+            for query, result in batch:
+                yield query, next(answers) if isinstance(result, PreparedQuery) else result
+            stages = StageTimer()
 
 
 class Searcher:
@@ -222,7 +243,17 @@ class Searcher:
                 for query, of_query in zip(queries, found, strict=True)
             ]
             stages.mark("verify")
-        ranked = [_rank(of_query, records, request, radius) for of_query, radius in zip(found, radii, strict=True)]
+        judge = request.probabilities
+        ranked = [
+            rank(
+                of_query,
+                records,
+                None if judge is None else judge.of_query(radius),
+                request.depth + 1,
+                with_tenant=request.tenant is None,
+            )
+            for of_query, radius in zip(found, radii, strict=True)
+        ]
         first, end = request.depth - request.k, request.depth
         return [
             Answer(
@@ -258,7 +289,7 @@ class Searcher:
             )
             for digest, of_query in zip(digests, found, strict=True):
                 for record in same.get(digest, ()):
-                    of_query[record.id] = _exact(kind)
+                    of_query[record.id] = exact_match(kind)
         return found
 
     def _search_pipelines(
@@ -310,7 +341,7 @@ class Searcher:
                 )
             for of_query, within, matches in zip(found, exact_within, ranked, strict=True):
                 within[pipeline.name] = matches.exact_within
-                _merge(of_query, pipeline, matches)
+                merge(of_query, pipeline, matches)
             if pipeline is self._pipelines[-1]:
                 radii = [_radius(query, of_query, request) for query, of_query in zip(queries, ranked, strict=True)]
             stages.mark(pipeline.name)
@@ -338,7 +369,7 @@ class Searcher:
                 continue
             pixels = pixels or pixels_of(query.source, query.prepared.sha256)
             if stored == pixels:
-                found[i] = _exact("pixels")
+                found[i] = exact_match("pixels")
 
     def _verify_query(
         self,
@@ -367,7 +398,7 @@ class Searcher:
             found[i].evidence = "similar"  # its pixels could be compared, but were not
         report = verified.report
         for encode, pipelines, small in self._further(query, request, stage_ms, until):
-            if _has_copy(found) or image.pixels is None:
+            if has_copy(found) or image.pixels is None:
                 break
             for pipeline in pipelines:
                 try:
@@ -428,26 +459,11 @@ class Searcher:
         return verified.report
 
 
-def _has_copy(found: Mapping[int, Candidate]) -> bool:
-    return any(candidate.evidence in ("exact", "copy") for candidate in found.values())
-
-
 def _is_deep(request: SearchRequest, query: PreparedQuery, encode_ms: float, left_ms: float) -> bool:
     """Whether to search with windows; for "auto", if encoding them is expected to fit into the time left."""
     if request.deep != "auto":
         return request.deep
     return query.rows is None and encode_ms * WINDOW_COUNT <= min(left_ms, AUTO_MS)
-
-
-def _merge(found: dict[int, Candidate], pipeline: Pipeline, matches: Ranked) -> None:
-    calibration = pipeline.calibration
-    for i, distance in zip(matches.ids.tolist(), matches.distances.tolist(), strict=True):
-        copy = distance <= calibration.threshold
-        evidence: Evidence = "copy" if copy else "similar"
-        log_rate = calibration.log_false_match_rate(distance)
-        candidate = Candidate(evidence, distance, pipeline.name, log_rate, calibration=calibration)
-        if i not in found or candidate.rank < found[i].rank:
-            found[i] = candidate
 
 
 def _radius(query: PreparedQuery, matches: Ranked, request: SearchRequest) -> float | None:
@@ -472,46 +488,6 @@ def _top_ids(found: Sequence[dict[int, Candidate]], request: SearchRequest) -> l
         best = sorted(of_query, key=lambda i: (of_query[i].rank, i))
         top.update(best[: request.candidates])
     return list(top)
-
-
-def _rank(
-    found: dict[int, Candidate], records: Mapping[int, Record], request: SearchRequest, radius: float | None
-) -> list[Hit]:
-    """Return hits in their final order; an image that was deleted during the search has no record and is omitted."""
-    judge = None if request.probabilities is None else request.probabilities.of_query(radius)
-    accepted = (i for i in found if i in records and _is_accepted(found[i], judge))
-    order = sorted(accepted, key=lambda i: (found[i].rank, i))
-    return [
-        Hit(
-            key=records[i].key,
-            path=records[i].path,
-            evidence=found[i].evidence,
-            distance=round(found[i].distance, 6),
-            pipeline=found[i].pipeline,
-            attributes=records[i].attributes,
-            width=records[i].width,
-            height=records[i].height,
-            id=i,
-            tenant=records[i].tenant if request.tenant is None else None,
-            verified=found[i].verified,
-            verification=found[i].verification,
-            frames=records[i].frames,
-            truncated=records[i].truncated,
-            probability=_probability(found[i], judge),
-            false_match_rate=found[i].false_match_rate,
-        )
-        for i in order[: request.depth + 1]
-    ]
-
-
-def _is_accepted(candidate: Candidate, judge: QueryProbabilities | None) -> bool:
-    return judge is None or candidate.evidence == "exact" or judge.accepts(*candidate.measured)
-
-
-def _probability(candidate: Candidate, judge: QueryProbabilities | None) -> Probability | None:
-    if judge is None:
-        return None
-    return CERTAIN if candidate.evidence == "exact" else judge.probability(*candidate.measured)
 
 
 def pixels_of(source: Path | bytes | None, sha256: bytes) -> bytes | None:

@@ -8,7 +8,7 @@ from lookalike import imaging
 from lookalike.catalog import Catalog
 from lookalike.errors import BadInput, ImageRejected, NotFound
 from lookalike.gallery.originals import Originals
-from lookalike.gallery.query_sources import source_of
+from lookalike.gallery.queries import source_of
 from lookalike.imaging import DecodePool, Source, read_bytes
 from lookalike.results import THUMBNAIL_SIZE
 from lookalike.types import PixelSource, Prepared, Record

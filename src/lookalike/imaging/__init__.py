@@ -10,10 +10,11 @@ if TYPE_CHECKING:
     from lookalike.imaging.decode_pool.pool import Source as Source
     from lookalike.imaging.decode_pool.pool import Unchanged as Unchanged
     from lookalike.imaging.decoding import decode as decode
-    from lookalike.imaging.files import read_bytes as read_bytes
     from lookalike.imaging.limits import Limits as Limits
+    from lookalike.imaging.limits import read_bytes as read_bytes
     from lookalike.imaging.pixels import encode_pixels as encode_pixels
     from lookalike.imaging.preprocessing import prepare as prepare
+    from lookalike.imaging.preprocessing import read_and_prepare as read_and_prepare
     from lookalike.imaging.resizing import reduce_to as reduce_to
     from lookalike.imaging.resizing import resize_to as resize_to
     from lookalike.imaging.thumbnails import make_thumbnail as make_thumbnail
@@ -24,10 +25,9 @@ _MODULES = {
     "borders": ("crop_border", "find_border"),
     "decode_pool.pool": ("DecodePool", "Source", "Unchanged"),
     "decoding": ("decode",),
-    "files": ("read_bytes",),
-    "limits": ("Limits",),
+    "limits": ("Limits", "read_bytes"),
     "pixels": ("encode_pixels",),
-    "preprocessing": ("prepare",),
+    "preprocessing": ("prepare", "read_and_prepare"),
     "resizing": ("reduce_to", "resize_to"),
     "thumbnails": ("make_thumbnail", "thumbnail_of"),
 }

@@ -13,11 +13,11 @@ from PIL import Image, ImageFile
 
 from lookalike.errors import ImageRejected
 from lookalike.imaging import color, containers, formats, jxl, mini_avif, pixel_digest, raw_preview, recovery
-from lookalike.imaging.bit_depth import bits_per_channel
 from lookalike.imaging.exif import SIDEWAYS, orientation
-from lookalike.imaging.libtiff_errors import decoding_errors
 from lookalike.imaging.limits import DEFAULT_LIMITS, Limits
+from lookalike.imaging.pixel_digest import bits_per_channel
 from lookalike.imaging.plain_jpeg import decode_plain
+from lookalike.imaging.tiff import decoding_errors
 from lookalike.types import Decoded, Pixels
 
 _ORIENTED_FORMATS: Final = frozenset({"TIFF", "HEIF"})
@@ -33,7 +33,8 @@ MAX_DAMAGED_SHARE: Final = 0.02
 _TOO_LARGE: Final = "decompression bomb|security limit|memory allocation|too large"
 _COMPRESSED_METADATA: Final = "max_text_chunk|max_text_memory"
 _TRUNCATED: Final = "truncated|end of file|unexpected end|too small|buffer is not large enough|no more images"
-_UNSUPPORTED: Final = "unknown pixel mode|unknown data organization|unsupported|not supported|not installed"
+_NO_DETAIL: Final = "Generic Error"
+_UNSUPPORTED: Final = "unknown pixel mode|unknown data organization|unknown tga|unsupported|not supported|not installed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,7 +271,7 @@ def _draft(
 
 def _rejection(error: Exception, data: bytes, kind: str) -> ImageRejected:
     name = "HEIC" if kind == "HEIF" else kind
-    detail = str(error).strip() or type(error).__name__
+    detail = _detail(error)
     lowered = detail.lower()
     if re.search(_COMPRESSED_METADATA, lowered):
         text = f"The metadata of this {name} file decompresses to a huge size ({detail}): save it without metadata."
@@ -285,6 +286,12 @@ def _rejection(error: Exception, data: bytes, kind: str) -> ImageRejected:
         text = f"This variant of {name} is not supported ({detail}): save it as a plain JPEG or PNG."
         return ImageRejected("unsupported", text)
     return ImageRejected("damaged", f"This {name} file is damaged ({detail}): use another copy, or save it again.")
+
+
+def _detail(error: Exception) -> str:
+    """The reader's message in one line, without advice to its developers."""
+    first = re.split(r"\n|(?<=\.) Please build ", str(error).strip())[0].strip().rstrip(".")
+    return "its reader says no more" if first == _NO_DETAIL else first or type(error).__name__
 
 
 class _Quiet:

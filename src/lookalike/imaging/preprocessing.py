@@ -5,23 +5,43 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from itertools import chain
 from math import ceil
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
+from lookalike.errors import ImageRejected
 from lookalike.imaging.backgrounds import is_on_flat_background, other_backgrounds, replaced_backgrounds
 from lookalike.imaging.borders import crop_border, find_border
 from lookalike.imaging.decoding import decode
 from lookalike.imaging.exif import exif_fields
-from lookalike.imaging.limits import DEFAULT_LIMITS, Limits
+from lookalike.imaging.limits import DEFAULT_LIMITS, Limits, read_bytes
 from lookalike.imaging.pixel_digest import MAX_EAGER_PIXELS
 from lookalike.imaging.raw_preview import FORMAT as RAW
 from lookalike.imaging.resizing import reduce_to, resize_to
 from lookalike.imaging.thumbnails import thumbnail_of
 from lookalike.types import UNCUT, Border, Decoded, InputSpec, Pixels, Prepared
 
+if TYPE_CHECKING:
+    from lookalike.imaging.decode_pool.worker import Reply, Request
+
 MIN_BORDER_SIDE: Final = 128
 """The smaller side, in pixels, from which a reduced image shows its border precisely enough."""
 
 _JPEG: Final = b"\xff\xd8\xff"
+
+
+def read_and_prepare(request: "Request", inputs: Sequence[InputSpec], limits: Limits) -> "Reply":
+    """Read and prepare one image, in this process or a worker; one with the known digest is not decoded."""
+    path, data, known, options = request
+    try:
+        if data is None:
+            data = read_bytes(path or "", limits)
+        if known is not None and hashlib.sha256(data).digest() == known:
+            return known, len(data)
+        return prepare(data, inputs, limits=limits, **options)
+    except ImageRejected as error:
+        return error
+    except MemoryError:
+        problem = f"Decoding this image takes more than the limit of {limits.max_memory:,} bytes of memory"
+        return ImageRejected("too_many_pixels", f"{problem}: save it smaller, or raise max_memory.")
 
 
 def prepare(

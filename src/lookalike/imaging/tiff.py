@@ -1,7 +1,12 @@
-"""Directories of TIFF files, and of what is built like them (EXIF, camera raw), read without decoding."""
+"""TIFF directories, also of files that are built like them (EXIF, camera raw), and what libtiff says of damage."""
 
+import os
+import re
 import struct
+import tempfile
+import threading
 from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -26,6 +31,11 @@ _RATIONAL: Final = 5
 
 Value = bytes | tuple[int, ...]
 """Bytes, or unsigned numbers; a rational is two of them."""
+_STDERR: Final = 2
+_DECODING: Final = re.compile(
+    r"^(\w*Decode\w*|tempfile\.tif|JPEGLib|OJPEG\w*|PackBits\w*|TIFFFill\w+|TIFFRead\w+|LZW\w*|Zip\w*): ."
+)
+"""Messages of its decoders, which name themselves, or the file as Pillow names it; others are of other threads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,3 +137,34 @@ class Tiff:
     @property
     def _byte_order(self) -> str:
         return "<" if self.order == "little" else ">"
+
+
+_lock = threading.Lock()
+
+
+@contextmanager
+def decoding_errors() -> Iterator[list[str]]:
+    """A list that has libtiff's messages when the block ends; other lines go to standard error then."""
+    found: list[str] = []
+    with _lock, tempfile.TemporaryFile() as caught:
+        try:
+            saved = os.dup(_STDERR)
+        except OSError:  # there is no standard error, and nothing is written to it
+            yield found
+            return
+        os.dup2(caught.fileno(), _STDERR)
+        try:
+            yield found
+        finally:
+            os.dup2(saved, _STDERR)
+            os.close(saved)
+            caught.seek(0)
+            others = []
+            for line in caught.read().splitlines(keepends=True):
+                text = line.decode(errors="replace").strip()
+                if _DECODING.match(text):
+                    found.append(text)
+                elif text:
+                    others.append(line)
+            if others:
+                os.write(_STDERR, b"".join(others))

@@ -4,10 +4,9 @@ Nothing here is imported before the command `ingest` runs, and Ray itself only t
 """
 
 from lookalike.ray_ingest.cluster import LOCAL, Workers, connected, cores_of_workers, parse_workers
-from lookalike.ray_ingest.index_updates import IndexUpdates
 from lookalike.ray_ingest.job import IngestJob, check_catalog, prepare_job
 from lookalike.ray_ingest.rejected import RejectedWriter
-from lookalike.ray_ingest.run import IngestRun
+from lookalike.ray_ingest.run import IndexUpdates, IngestRun
 from lookalike.ray_ingest.units import UnitReader, UnitResult
 
 __all__ = [

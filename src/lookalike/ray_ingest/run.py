@@ -1,17 +1,23 @@
-"""The run: files of manifests, units, workers and outcomes as a Ray Data pipeline with back-pressure."""
+"""The run: files, units, workers and outcomes as a Ray Data pipeline, while the indexes are kept up to date."""
 
 import logging
 import pickle
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 from lookalike.errors import LookalikeError, Unavailable
+from lookalike.gallery import Gallery
 from lookalike.ray_ingest.cluster import Workers
-from lookalike.ray_ingest.job import IngestJob
+from lookalike.ray_ingest.job import IngestJob, IngestWorker
 from lookalike.ray_ingest.units import UnitReader, UnitResult
-from lookalike.ray_ingest.worker import IngestWorker
 
+UPDATE_SECONDS = 10.0
+"""Seconds between two updates, so that a long run does not end with one long wait."""
+
+log = logging.getLogger("lookalike")
 READERS = 4
 """Files of manifests read at a time; one alone gives more rows a second than any catalog takes images."""
 UNITS_AT_ONCE = 2
@@ -23,6 +29,32 @@ NO_PROGRESS_SECONDS = 1800
 worker that takes it."""
 MAX_FILE_BLOCKS = 256
 """Blocks of the list of files."""
+
+
+class IndexUpdates:
+    """Updates indexes during a block, and a last time at its end, unless that is an error."""
+
+    def __init__(self, gallery: Gallery) -> None:
+        self._gallery = gallery
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="lookalike-indexes", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._stop.set()
+        self._thread.join()
+        if error is None:
+            self._gallery.update_indexes()
+
+    def _run(self) -> None:
+        while not self._stop.wait(UPDATE_SECONDS):
+            try:
+                self._gallery.update_indexes()
+            except LookalikeError as error:
+                log.warning("the indexes will catch up later: %s", error)
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,28 +21,22 @@ from lookalike.server.routes import (
     compare,
     docs,
     duplicates,
-    explain,
     images,
     jobs,
     keys,
-    originals,
     pipelines,
     search,
     search_batch,
     status,
-    why_not,
 )
 from lookalike.server.url_fetch.fetcher import Fetcher
 
 ROUTERS = (
     bulk_upload,
     images,
-    originals,
     search,
     search_batch,
     compare,
-    explain,
-    why_not,
     duplicates,
     cleanup,
     jobs,

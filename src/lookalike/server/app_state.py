@@ -16,11 +16,10 @@ from lookalike.results import Status
 from lookalike.server.background_sync import BackgroundSync
 from lookalike.server.change_watcher import ChangeWatcher
 from lookalike.server.cleanup_plans import CleanupPlans
-from lookalike.server.executor import BoundedExecutor
 from lookalike.server.health import HealthMonitor
 from lookalike.server.job_runner import JobRunner
 from lookalike.server.live_queries import MAX_KEPT, LiveQueries
-from lookalike.server.memory_budget import MemoryBudget
+from lookalike.server.load_limits import BoundedExecutor, MemoryBudget
 from lookalike.server.metrics import Metrics
 from lookalike.server.url_fetch.fetcher import Fetcher
 

@@ -1,14 +1,14 @@
-"""The objects of images, and of what became of them when they were added or deleted."""
+"""The objects of images, and of changes of them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 from urllib.parse import quote
 
-from lookalike import types
+from lookalike import results, types
+from lookalike.results import ChangeKind
 from lookalike.types import OutcomeKind
-from lookalike.wire.objects import Json, WireObject, convert, doc, rfc3339
-from lookalike.wire.problems import Problem
+from lookalike.wire.objects import Json, Problem, WireObject, convert, doc, rfc3339
 
 MAX_REPORTED_KEYS = 1000
 """Deleted keys that a response names."""
@@ -154,3 +154,29 @@ class DeleteResult(WireObject):
     deleted: int
     keys: list[str] = field(metadata=doc(f"Those deleted, the first {MAX_REPORTED_KEYS:,}."))
     sequence: int = field(metadata=doc("The catalog's last change; a search with this `min_sequence` sees it."))
+
+
+@dataclass(frozen=True, slots=True)
+class Change(WireObject):
+    """A change of the gallery. An image is reported once, with its last change: treat added and updated alike."""
+
+    sequence: int
+    kind: ChangeKind
+    key: str
+    image: Image | None = field(metadata=doc("The image as it is now; null where it was deleted."))
+    tenant: str | None = field(default=None, metadata=doc("Only where the changes of all tenants were requested."))
+
+    @classmethod
+    def of(cls, change: results.Change, *, tenant: bool = False) -> "Change":
+        """The object of a change, with its tenant or without."""
+        return convert(cls, change, tenant=change.tenant if tenant else None)
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeList(WireObject):
+    """Changes in the order of their sequence numbers."""
+
+    changes: list[Change]
+    next: str = field(metadata=doc("Continue from here: `after` of the next request."))
+    sequence: int = field(metadata=doc("All changes up to this one are covered."))
+    more: bool = field(metadata=doc("Whether further changes are there already."))

@@ -1,11 +1,11 @@
-"""The base of the JSON objects, how they are made and read, and how times and bytes are written.
+"""The base of the JSON objects, how they are made, read and written, and the object of an error.
 
 Each object is a dataclass: `of` makes it from the library's value, `to_dict` gives its JSON, `parse` reads it strictly.
 Docstrings, `EXAMPLE` and the fields' metadata are its documentation in the server's OpenAPI description.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, asdict, fields, is_dataclass
+from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
 from datetime import UTC, datetime
 from functools import cache, partial
 from types import UnionType
@@ -162,3 +162,30 @@ def _fields_of(kind: Any) -> dict[str, tuple[Any, bool]]:
     """Type, and whether it is required, of each field."""
     hints = get_type_hints(kind)
     return {f.name: (hints[f.name], f.default is MISSING and f.default_factory is MISSING) for f in fields(kind)}
+
+
+@dataclass(frozen=True, slots=True)
+class Problem(WireObject):
+    """An error (RFC 9457)."""
+
+    __pydantic_config__: ClassVar[Mapping[str, Any]] = {"extra": "allow", "json_schema_extra": document}
+    EXAMPLE: ClassVar[Mapping[str, Any] | None] = {
+        "type": "urn:lookalike:error:image-rejected",
+        "title": "Invalid image",
+        "status": 422,
+        "detail": "Not an image: unknown file signature. Supported formats: JPEG, PNG, ...",
+        "reason": "not_an_image",
+        "instance": "5f0c3d5e6b0e4e6f9a7f6f1f0c9f7a51",
+    }
+
+    type: str = field(metadata=doc("`urn:lookalike:error:` and the kind of error in kebab case."))
+    title: str = field(metadata=doc("The kind of error in a few words."))
+    status: int = field(metadata=doc("The HTTP status."))
+    detail: str = field(metadata=doc("What is wrong with this very request, and what to do."))
+    instance: str | None = field(
+        default=None, metadata=doc("The request's id, as in `X-Request-Id` and the server's log.")
+    )
+    reason: str | None = field(default=None, metadata=doc("Why an image was rejected, in one word."))
+    sequence: int | None = field(
+        default=None, metadata=doc("The sequence number of an image that does not match the precondition.")
+    )

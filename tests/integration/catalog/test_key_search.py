@@ -5,7 +5,7 @@ import random
 import pytest
 
 from lookalike.catalog import Catalog
-from lookalike.catalog.key_search import MAX_CONTAINS
+from lookalike.catalog.filters import MAX_CONTAINS
 from lookalike.errors import BadInput
 from tests.support.catalogs import entry
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from lookalike.errors import BadInput, BadSetting, Damaged
+from lookalike.indexes.elasticsearch.client import probe
 from lookalike.indexes.elasticsearch.index import open_index
-from lookalike.indexes.elasticsearch.probe import probe
 from lookalike.interfaces import VectorIndex
 from lookalike.types import FeatureSpec, Rows
 from tests.index_contract import random_features

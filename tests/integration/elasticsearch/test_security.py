@@ -13,8 +13,8 @@ import pytest
 from scripts.elasticsearch import Node
 
 from lookalike.errors import BadSetting
+from lookalike.indexes.elasticsearch.client import probe
 from lookalike.indexes.elasticsearch.index import open_index
-from lookalike.indexes.elasticsearch.probe import probe
 from lookalike.types import FeatureSpec, Rows
 from tests.index_contract import random_features
 from tests.support.engines.elasticsearch import nodes

@@ -20,7 +20,7 @@ NUMBER = 16
 
 @pytest.fixture
 def gallery(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[lookalike.Gallery]:
-    monkeypatch.setattr("lookalike.gallery.current_pipelines.REFRESH_SECONDS", -1.0)
+    monkeypatch.setattr("lookalike.gallery.pipeline_pool.REFRESH_SECONDS", -1.0)
     monkeypatch.setattr("lookalike.gallery.index_move.DROP_SECONDS", 0.0)
     settings: Settings = replace(from_environment(), models=write_toy_models(tmp_path), gallery=tmp_path / "gallery")
     with open_gallery(settings=settings, pipelines=["phash", "toy"], create=True) as opened:

@@ -14,9 +14,9 @@ from benchmarks import cached_features
 from lookalike.distances import nearest, normalise
 from lookalike.errors import BadSetting, FeatureMismatch, Unavailable, UnsupportedQuery
 from lookalike.indexes.milvus import writer
+from lookalike.indexes.milvus.client import probe
 from lookalike.indexes.milvus.config import Settings, suggest
 from lookalike.indexes.milvus.index import MilvusIndex, drop_index, open_index
-from lookalike.indexes.milvus.probe import probe
 from lookalike.indexes.milvus.search import MAX_MATCHES
 from lookalike.types import NO_GUARANTEE, Condition, Features, FeatureSpec, ResolvedFilter, Rows
 from tests.support.engines.milvus import milvus_url, new_gallery

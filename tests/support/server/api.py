@@ -23,7 +23,7 @@ from lookalike.server.app import create_app
 from lookalike.server.app_state import ServeSettings
 from lookalike.server.middleware.authentication import Authenticator
 from lookalike.server.middleware.origin_check import AllowedHosts
-from lookalike.server.slow_clients import UVICORN_SETTINGS, TimeoutH11Protocol
+from lookalike.server.serve import UVICORN_SETTINGS, TimeoutH11Protocol
 from lookalike.server.url_fetch.fetcher import Fetcher
 from tests.support.drawn_images import drawn, encoded
 

@@ -13,10 +13,9 @@ from lookalike.server.api_key_cache import ApiKeyCache
 from lookalike.server.auth import Caller, require_scope
 from lookalike.server.metrics import Metrics
 from lookalike.server.middleware.access_log import RequestMiddleware
-from lookalike.server.middleware.authentication import AuthenticationMiddleware, Authenticator
+from lookalike.server.middleware.authentication import AuthenticationMiddleware, Authenticator, RateLimiter
 from lookalike.server.middleware.origin_check import AllowedHosts, OriginCheckMiddleware, SecurityHeadersMiddleware
 from lookalike.server.problem_responses import install_error_handlers
-from lookalike.server.rate_limit import RateLimiter
 from lookalike.server.sessions import OneTimeLink, session_router
 
 Reads = Annotated[Caller, Depends(require_scope("read"))]

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 import lookalike
-from lookalike.cleanup import CleanupOptions, apply_cleanup, file_facts, plan_cleanup, undo_cleanup
-from lookalike.cleanup.file_facts import FileStatus
+from lookalike.cleanup import CleanupOptions, apply_cleanup, files, plan_cleanup, undo_cleanup
+from lookalike.cleanup.files import FileStatus
 from lookalike.cleanup.journal import FOLDER, list_runs, locked_journals, new_journal, read_run
 from lookalike.errors import BadInput, GalleryBusy, NotFound, Unavailable
 from lookalike.gallery import Gallery
@@ -139,7 +139,7 @@ def test_a_disk_that_is_mounted_twice(
     second.symlink_to(folder, target_is_directory=True)
     for name in ("card/0.jpg", "0 low.jpg", "0 small.png"):
         (folder / name).unlink()
-    actual = file_facts.file_status
+    actual = files.file_status
 
     def status(path: str) -> FileStatus | None:
         found = actual(path)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from PIL import ExifTags, Image
 
-from lookalike.cleanup.file_facts import ExifFacts, Folders, exif_facts, file_status
+from lookalike.cleanup.files import ExifFacts, Folders, exif_facts, file_status
 from lookalike.cleanup.rules import DEFAULT_RULES, Candidate, choose, parse_rules
 from lookalike.errors import BadInput, NotFound
 from lookalike.types import UNCUT, Border, Record

@@ -5,21 +5,21 @@ import sys
 
 import pytest
 
-from lookalike.cli import commands
-from lookalike.cli.app import app
+from lookalike.cli.main import COMMANDS, register
+from lookalike.cli.options import app
 from tests.support.command import lookalike
 
 
 def test_every_command_is_found_by_its_name() -> None:
-    commands.register()
+    register()
     declared = [(info.callback.__module__, info.name) for info in app.registered_commands if info.callback]
     for group in app.registered_groups:
         assert group.typer_instance is not None
         callback = group.typer_instance.registered_commands[0].callback
         assert callback is not None
         declared.append((callback.__module__, group.name))
-    package = commands.__name__
-    named = [(f"{package}.{module}", name) for module, names in commands.COMMANDS.items() for name in names]
+    package = "lookalike.cli.commands"
+    named = [(f"{package}.{module}", name) for module, names in COMMANDS.items() for name in names]
     assert sorted(map(str, declared)) == sorted(map(str, named))
 
 
@@ -28,21 +28,21 @@ def test_every_command_is_found_by_its_name() -> None:
     [
         (["ls"], {"images"}),
         (["-g", "search", "ls", "--json"], {"images"}),
-        (["--server", "http://x", "--gallery=search", "why-not"], {"why_not"}),
+        (["--server", "http://x", "--gallery=search", "why-not"], {"explain"}),
         (["pipelines", "add"], {"pipelines"}),
-        (["-g", "search", "--help"], set(commands.COMMANDS)),
-        (["--json", "-h", "ls"], set(commands.COMMANDS)),
-        (["no-such-command"], set(commands.COMMANDS)),
-        (["-g"], set(commands.COMMANDS)),
-        ([], set(commands.COMMANDS)),
+        (["-g", "search", "--help"], set(COMMANDS)),
+        (["--json", "-h", "ls"], set(COMMANDS)),
+        (["no-such-command"], set(COMMANDS)),
+        (["-g"], set(COMMANDS)),
+        ([], set(COMMANDS)),
     ],
 )
 def test_only_the_named_command_is_declared(arguments: list[str], declared: set[str]) -> None:
     code = f"""
 import sys
-from lookalike.cli import commands
-commands.register({arguments!r})
-print(*(name for name in commands.COMMANDS if f"lookalike.cli.commands.{{name}}" in sys.modules))
+from lookalike.cli.main import COMMANDS, register
+register({arguments!r})
+print(*(name for name in COMMANDS if f"lookalike.cli.commands.{{name}}" in sys.modules))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert set(done.stdout.split()) == declared

@@ -11,9 +11,8 @@ from rich.console import Console
 
 from lookalike.cli.options import parse_pairs, read_entries
 from lookalike.cli.output import counted, printable, size
-from lookalike.cli.pace import Pace
 from lookalike.cli.preview import can_preview, preview_of
-from lookalike.cli.progress import ProgressBar
+from lookalike.cli.progress import Pace, ProgressBar
 from lookalike.errors import BadSetting
 from tests.support.command import lookalike
 from tests.support.drawn_images import drawn, encoded

@@ -163,3 +163,18 @@ sys.exit(f"loaded {{heavy}}" if heavy else 0)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_status_loads_no_network_runtime(tmp_path: Path) -> None:
+    gallery = tmp_path / "gallery"
+    assert program("init", "-g", gallery, "--pipelines", "phash,vgg16-copy").code == 0
+    code = f"""
+import sys
+from lookalike.cli import run
+assert run(["status", "-g", {str(gallery)!r}]) == 0
+heavy = {{"openvino", "faiss", "cv2"}} & set(sys.modules)
+sys.exit(f"loaded {{heavy}}" if heavy else 0)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "vgg16-copy" in done.stdout

@@ -24,7 +24,7 @@ NUMBER = 12
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every call reads the set of pipelines, and nothing waits for other processes."""
-    monkeypatch.setattr("lookalike.gallery.current_pipelines.REFRESH_SECONDS", -1.0)
+    monkeypatch.setattr("lookalike.gallery.pipeline_pool.REFRESH_SECONDS", -1.0)
     monkeypatch.setattr("lookalike.gallery.index_move.DROP_SECONDS", 0.0)
     monkeypatch.setattr("lookalike.gallery.pipeline_changes.DROP_SECONDS", 0.0)
 

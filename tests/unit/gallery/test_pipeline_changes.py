@@ -24,7 +24,7 @@ NUMBER = 6
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every call reads the set of pipelines, and a drop waits for nobody."""
-    monkeypatch.setattr("lookalike.gallery.current_pipelines.REFRESH_SECONDS", -1.0)
+    monkeypatch.setattr("lookalike.gallery.pipeline_pool.REFRESH_SECONDS", -1.0)
     monkeypatch.setattr("lookalike.gallery.pipeline_changes.DROP_SECONDS", 0.0)
 
 
@@ -99,7 +99,7 @@ def test_images_of_a_folder_that_is_away_are_tried_again(gallery: lookalike.Gall
 def test_a_stopped_backfill_goes_on_with_what_is_left(
     gallery: lookalike.Gallery, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lookalike.gallery.backfill.BATCH", 1)
+    monkeypatch.setattr("lookalike.gallery.pipeline_changes.BATCH", 1)
     monkeypatch.setattr("lookalike.catalog.backfills.RANGE_IDS", 2)
     gallery.add_pipeline("toy")
     first = gallery.backfill_iter("toy")
@@ -200,7 +200,7 @@ def test_a_writer_with_an_old_set_encodes_its_batch_again(
     gallery: lookalike.Gallery, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The pipelines change after a batch was decoded and encoded, before it is written."""
-    monkeypatch.setattr("lookalike.gallery.current_pipelines.REFRESH_SECONDS", 3600.0)
+    monkeypatch.setattr("lookalike.gallery.pipeline_pool.REFRESH_SECONDS", 3600.0)
     more = tmp_path / "more"
     more.mkdir()
     for seed in range(10, 16):

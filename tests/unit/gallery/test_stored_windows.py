@@ -22,7 +22,7 @@ PATHS = sample_paths()[:5]
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every call reads the set of pipelines, and a drop waits for nobody."""
-    monkeypatch.setattr("lookalike.gallery.current_pipelines.REFRESH_SECONDS", -1.0)
+    monkeypatch.setattr("lookalike.gallery.pipeline_pool.REFRESH_SECONDS", -1.0)
     monkeypatch.setattr("lookalike.gallery.pipeline_changes.DROP_SECONDS", 0.0)
 
 

@@ -17,13 +17,13 @@ import lookalike
 from lookalike.config import GallerySettings, from_environment
 from lookalike.errors import BadInput, BadSetting, FeatureMismatch, LookalikeError, Unavailable
 from lookalike.factory import create_gallery, open_gallery
-from lookalike.ray_ingest import cluster, units, worker
+from lookalike.ray_ingest import cluster, units
+from lookalike.ray_ingest import job as job_module
 from lookalike.ray_ingest.cluster import Workers, parse_workers
-from lookalike.ray_ingest.index_updates import IndexUpdates
-from lookalike.ray_ingest.job import IngestJob, check_catalog, prepare_job
+from lookalike.ray_ingest.job import IngestJob, IngestWorker, check_catalog, prepare_job
 from lookalike.ray_ingest.rejected import RejectedWriter
+from lookalike.ray_ingest.run import IndexUpdates
 from lookalike.ray_ingest.units import Unit, UnitReader, UnitResult
-from lookalike.ray_ingest.worker import IngestWorker
 from lookalike.types import Outcome
 from tests.support.command import lookalike as run
 from tests.support.drawn_images import drawn
@@ -108,7 +108,7 @@ def test_a_worker_adds_units_again_without_adding_twice(tmp_path: Path, job: Ing
 
 
 def test_a_worker_waits_for_a_catalog_that_is_away(job: IngestJob, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(worker, "RETRY_SECONDS", (0.0, 0.0))
+    monkeypatch.setattr(job_module, "RETRY_SECONDS", (0.0, 0.0))
     actor = IngestWorker(job)
     failures: list[LookalikeError] = [Unavailable("down"), Unavailable("down")]
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from lookalike.server.requests.conditional import not_modified
+from lookalike.server.routes.images import not_modified
 
 HEADERS = {"ETag": '"17"', "Cache-Control": "no-cache"}
 

@@ -10,9 +10,18 @@ from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
-from lookalike.cli.app import IMAGES, app
 from lookalike.cli.exit_codes import ExitCode
-from lookalike.cli.options import Session, command, flag, name_of, open_gallery_or_client, option, parse_pairs
+from lookalike.cli.options import (
+    IMAGES,
+    Session,
+    app,
+    command,
+    flag,
+    name_of,
+    open_gallery_or_client,
+    option,
+    parse_pairs,
+)
 from lookalike.cli.output import counted, emit, print_error, print_line, printable
 from lookalike.errors import BadSetting, Reason
 from lookalike.sources.urls import is_url

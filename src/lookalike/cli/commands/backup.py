@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lookalike.cli.app import GALLERY, app
 from lookalike.cli.exit_codes import ExitCode
-from lookalike.cli.options import Session, command, flag, option, parse_pairs
+from lookalike.cli.options import GALLERY, Session, app, command, flag, option, parse_pairs
 from lookalike.cli.output import counted, day, emit, print_error, print_line, printable
 
 if TYPE_CHECKING:

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 from rich.table import Table
 
-from lookalike.cli.app import GALLERY, app
 from lookalike.cli.commands.evaluate import MAX_OUTSIDE, read_groups
 from lookalike.cli.exit_codes import ExitCode
-from lookalike.cli.options import Session, command, option
+from lookalike.cli.options import GALLERY, Session, app, command, option
 from lookalike.cli.output import counted, emit, out, print_error, print_line
 from lookalike.errors import BadSetting, NotFound
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
 
-from lookalike.cli.app import IMAGES, app
 from lookalike.cli.exit_codes import ExitCode
-from lookalike.cli.options import Session, command, flag, open_gallery_or_client, option
+from lookalike.cli.options import IMAGES, Session, app, command, flag, open_gallery_or_client, option
 from lookalike.cli.output import emit, print_line, printable
 
 if TYPE_CHECKING:

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
-from lookalike.cli.app import MACHINE, app
-from lookalike.cli.options import Session, command
+from lookalike.cli.options import MACHINE, Session, app, command
 from lookalike.cli.output import emit, out, print_line, printable
 from lookalike.errors import BadInput, LookalikeError, NotFound
 

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from lookalike.cli.app import IMAGES, app
 from lookalike.cli.exit_codes import ExitCode
 from lookalike.cli.options import (
+    IMAGES,
     FilterOption,
     OutputOption,
     PipelineNamesOption,
     Session,
+    app,
     command,
     flag,
     open_gallery_or_client,
@@ -42,8 +43,6 @@ MAX_ALIKE_RATE = 1e-3
 """The highest false-match rate at which two images that are no copies are called similar."""
 CLEAN_UP = "Clean-up"
 """The panel of the options that decide which files are removed."""
-
-
 KeepOption = Annotated[
     list[str] | None,
     option(

@@ -7,17 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lookalike.cli.app import IMAGES, app
 from lookalike.cli.exit_codes import ExitCode, error_object
-from lookalike.cli.options import NullOption, PipelineNamesOption, Session, command, option
+from lookalike.cli.options import IMAGES, NullOption, PipelineNamesOption, Session, app, command, option, paths_of
 from lookalike.cli.output import emit, print_error, print_line, printable
-from lookalike.cli.query_paths import paths_of
 from lookalike.errors import BadSetting, Unavailable
 
 if TYPE_CHECKING:
     from lookalike.results import ImageFeatures
     from lookalike.types import Features
-    from lookalike.wire.features import ImageFeatures as ImageFeaturesObject
+    from lookalike.wire.search import ImageFeatures as ImageFeaturesObject
 
 
 @command(app, rich_help_panel=IMAGES)
@@ -44,8 +42,8 @@ def encode(
     They can be searched with later, or elsewhere: `search --phash`, `search --features`.
     """
     from lookalike.results import ImageFeatures
-    from lookalike.wire.features import ImageFeatures as ImageFeaturesObject
     from lookalike.wire.objects import to_dict
+    from lookalike.wire.search import ImageFeatures as ImageFeaturesObject
 
     code = ExitCode.OK
     rows: list[Features] = []

@@ -13,9 +13,8 @@ from rich.table import Table
 from rich.text import Text
 
 from lookalike import __version__
-from lookalike.cli.app import GALLERY, app
 from lookalike.cli.exit_codes import ExitCode
-from lookalike.cli.options import PipelineNamesOption, Session, command, option
+from lookalike.cli.options import GALLERY, PipelineNamesOption, Session, app, command, option
 from lookalike.cli.output import counted, day, emit, out, print_error, print_line, printable
 from lookalike.errors import BadSetting, ImageRejected, NotFound
 

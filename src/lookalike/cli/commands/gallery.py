@@ -7,9 +7,18 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 from rich.table import Column, Table
 
-from lookalike.cli.app import GALLERY, app
 from lookalike.cli.exit_codes import ExitCode
-from lookalike.cli.options import Session, command, flag, name_of, open_gallery_or_client, option, parse_pairs
+from lookalike.cli.options import (
+    GALLERY,
+    Session,
+    app,
+    command,
+    flag,
+    name_of,
+    open_gallery_or_client,
+    option,
+    parse_pairs,
+)
 from lookalike.cli.output import counted, emit, out, print_error, print_line, printable, size
 from lookalike.errors import BadSetting
 

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from lookalike.cli.app import IMAGES, app
 from lookalike.cli.exit_codes import ExitCode
 from lookalike.cli.options import (
+    IMAGES,
     FilterOption,
     NullOption,
     OutputOption,
     Session,
+    app,
     command,
     flag,
     open_gallery_or_client,

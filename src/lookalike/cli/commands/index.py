@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lookalike.cli.app import GALLERY, app
 from lookalike.cli.exit_codes import ExitCode
-from lookalike.cli.options import Group, Session, command, flag, open_gallery_or_client, option
+from lookalike.cli.options import GALLERY, Group, Session, app, command, flag, open_gallery_or_client, option
 from lookalike.cli.output import counted, emit, print_error, print_line, printable
 
 if TYPE_CHECKING:

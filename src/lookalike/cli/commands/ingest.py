@@ -7,10 +7,9 @@ from contextlib import nullcontext, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TextIO
 
-from lookalike.cli.app import IMAGES, app
 from lookalike.cli.commands.add import AddSummary
 from lookalike.cli.exit_codes import ExitCode
-from lookalike.cli.options import Session, command, flag, name_of, option, parse_pairs
+from lookalike.cli.options import IMAGES, Session, app, command, flag, name_of, option, parse_pairs
 from lookalike.cli.output import emit, print_error
 
 if TYPE_CHECKING:

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from lookalike.cli.app import GALLERY, app
 from lookalike.cli.exit_codes import ExitCode
-from lookalike.cli.options import Group, Session, command, flag, option, parse_duration
+from lookalike.cli.options import GALLERY, Group, Session, app, command, flag, option, parse_duration
 from lookalike.cli.output import day, emit, out, print_line, printable
 
 if TYPE_CHECKING:

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 from rich.table import Table
 
-from lookalike.cli.app import MACHINE, app
 from lookalike.cli.exit_codes import ExitCode
-from lookalike.cli.options import Group, Session, command, flag, option
+from lookalike.cli.options import MACHINE, Group, Session, app, command, flag, option
 from lookalike.cli.output import emit, out, print_line, printable, size
 from lookalike.errors import BadSetting
 

@@ -8,9 +8,8 @@ from typing import Annotated
 
 import typer
 
-from lookalike.cli.app import GALLERY, app
 from lookalike.cli.exit_codes import ExitCode
-from lookalike.cli.options import Session, command, flag
+from lookalike.cli.options import GALLERY, Session, app, command, flag
 from lookalike.cli.output import counted, emit, print_error, print_line, printable
 
 

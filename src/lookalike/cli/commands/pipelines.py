@@ -12,9 +12,8 @@ import typer
 from rich.table import Column, Table
 
 from lookalike import __version__
-from lookalike.cli.app import GALLERY, app
 from lookalike.cli.exit_codes import ExitCode
-from lookalike.cli.options import Group, Session, command, flag, name_of, open_gallery_or_client, option
+from lookalike.cli.options import GALLERY, Group, Session, app, command, flag, name_of, open_gallery_or_client, option
 from lookalike.cli.output import counted, day, emit, out, print_error, print_line, printable
 from lookalike.errors import BadSetting, LookalikeError
 

@@ -12,22 +12,23 @@ import typer
 from rich.table import Column, Table
 from rich.text import Text
 
-from lookalike.cli.app import IMAGES, app
 from lookalike.cli.exit_codes import ExitCode
 from lookalike.cli.options import (
+    IMAGES,
     FilterOption,
     NullOption,
     OutputOption,
     PipelineNamesOption,
     Session,
+    app,
     command,
     flag,
     open_gallery_or_client,
     option,
     output_format,
+    paths_of,
 )
 from lookalike.cli.output import CsvWriter, emit, out, print_error, print_unwrapped, printable
-from lookalike.cli.query_paths import paths_of
 from lookalike.errors import BadSetting
 
 if TYPE_CHECKING:

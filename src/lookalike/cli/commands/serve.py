@@ -8,9 +8,8 @@ import webbrowser
 from pathlib import Path
 from typing import Annotated
 
-from lookalike.cli.app import MACHINE, app
 from lookalike.cli.exit_codes import ExitCode
-from lookalike.cli.options import Session, command, flag, option
+from lookalike.cli.options import MACHINE, Session, app, command, flag, option
 from lookalike.cli.output import emit, print_error, print_line, printable
 from lookalike.optional import require
 from lookalike.sources.urls import canonical_url

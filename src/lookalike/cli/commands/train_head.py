@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lookalike.cli.app import MACHINE, app
 from lookalike.cli.exit_codes import ExitCode
-from lookalike.cli.options import Session, command, option
+from lookalike.cli.options import MACHINE, Session, app, command, option
 from lookalike.cli.output import counted, emit, print_error, print_line, printable
 from lookalike.errors import BadSetting
 

@@ -12,10 +12,9 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from lookalike.cli.app import MACHINE, app
 from lookalike.cli.commands.add import add
 from lookalike.cli.exit_codes import ExitCode
-from lookalike.cli.options import Session, command
+from lookalike.cli.options import MACHINE, Session, app, command
 from lookalike.cli.output import out, print_error, print_line
 from lookalike.errors import ImageRejected, LookalikeError
 

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lookalike.cli.app import IMAGES, app
 from lookalike.cli.exit_codes import ExitCode
-from lookalike.cli.options import Session, command, flag, option
+from lookalike.cli.options import IMAGES, Session, app, command, flag, option
 from lookalike.cli.output import counted, emit, print_line, printable
 from lookalike.errors import NotFound
 from lookalike.optional import require

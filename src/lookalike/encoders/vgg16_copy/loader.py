@@ -1,12 +1,13 @@
 """Loads `vgg16-copy` and its variants: the factors of the package, with its head or one trained by the user."""
 
-import hashlib
 from pathlib import Path
 
+from lookalike.encoders.identity import architecture, weights_of_copy
 from lookalike.encoders.model_config import ModelEntry
 from lookalike.encoders.openvino_runtime import Network
-from lookalike.encoders.vgg16_copy.network import POOLED, build
-from lookalike.encoders.vgg16_copy.weights import FACTORS_FILE, narrowed, read_factors, read_head
+from lookalike.encoders.vgg16_copy import FACTORS_FILE
+from lookalike.encoders.vgg16_copy.network import build
+from lookalike.encoders.vgg16_copy.weights import narrowed, read_factors, read_head
 from lookalike.encoders.weight_files import check_sha256, read_file
 
 
@@ -24,6 +25,5 @@ def open_network(path: Path, entry: ModelEntry) -> Network:
     head, head_digest = read_head(data, str(path))
     factors, factors_digest = read_factors(FACTORS_FILE)
     head = narrowed(head, entry.dimensions, entry.name)
-    weights = hashlib.sha256(f"{factors_digest} {head_digest}".encode()).hexdigest()
-    architecture = f"vgg16-copy {' '.join(POOLED)} mean max root unit, whitened {entry.metric}"
-    return Network(build(factors, entry.size[0], head.matrix, head.offset), weights, architecture)
+    model = build(factors, entry.size[0], head.matrix, head.offset)
+    return Network(model, weights_of_copy(factors_digest, head_digest), architecture(entry))

@@ -15,11 +15,10 @@ from numpy.typing import NDArray
 from openvino import opset13 as ops
 
 from lookalike.encoders.vgg16 import IMAGENET_MEAN_RGB, layers
+from lookalike.encoders.vgg16_copy import POOLED
 
 Matrix = NDArray[np.float32]
 
-POOLED = ("block3_conv3", "block4_conv3", "block5_conv3")
-"""The layers whose maps are pooled; the last one after block 5's own max pool, as in `vgg16`."""
 DESCRIPTOR_WIDTH = 2 * (256 + 512 + 512)
 """Numbers of the descriptor: the mean and the maximum of every map of the pooled layers."""
 
@@ -62,8 +61,8 @@ def maps(rgb: Any, factors: Factors) -> Iterator[tuple[str, Any, Any]]:
             x = max_pool(x)
         for kernel in factors[name].kernels:
             pad = [kernel.shape[2] // 2, kernel.shape[3] // 2]
-            x = ops.convolution(x, ops.constant(np.ascontiguousarray(kernel)), [1, 1], pad, pad, [1, 1])
-        response = ops.add(x, ops.constant(factors[name].bias.reshape(1, -1, 1, 1)))
+            x = ops.convolution(x, _constant(kernel), [1, 1], pad, pad, [1, 1])
+        response = ops.add(x, _constant(factors[name].bias.reshape(1, -1, 1, 1)))
         x = ops.relu(response)
         yield name, response, x
 
@@ -89,10 +88,15 @@ def build(factors: Factors, side: int, head: Matrix | None = None, offset: Matri
     x = ops.concat([_unit_root(part) for part in parts], axis=1)
     if head is not None:
         if offset is not None:
-            x = ops.subtract(x, ops.constant(offset.reshape(1, -1)))
-        x = ops.matmul(x, ops.constant(head), False, False)
+            x = ops.subtract(x, _constant(offset.reshape(1, -1)))
+        x = ops.matmul(x, _constant(head), False, False)
     x.output(0).set_names({"feature"})
     return ov.Model([ops.result(x, name="feature")], [rgb], "vgg16-copy")
+
+
+def _constant(values: Matrix) -> Any:
+    """A constant that keeps and uses the memory of its values, which must not change any more."""
+    return ops.constant(np.ascontiguousarray(values), shared_memory=True)
 
 
 def _unit_root(x: Any) -> Any:

@@ -2,9 +2,12 @@
 
 import hashlib
 import io
+import math
+import struct
 import zipfile
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,11 +19,11 @@ from lookalike.errors import BadSetting, Damaged
 
 Arrays = dict[str, NDArray[np.float16]]
 
-FACTORS_FILE = Path(__file__).parent / "factors.npz"
-"""The factors of the package: Oxford's VGG16 (CC BY 4.0) in low-rank form, see NOTICE.md beside it."""
-HEAD_FILE = Path(__file__).parent / "head.npz"
-"""The head of the package."""
 MAX_KERNELS = 3
+LOCAL_HEADER = 30
+"""Bytes before the name in a local header of a zip file (APPNOTE.TXT 4.3.7), the last four the lengths that follow."""
+NPY_HEADER = 512
+"""More bytes than an .npy header of a shape of four numbers takes (128)."""
 
 
 def digest(arrays: Arrays) -> str:
@@ -90,11 +93,35 @@ def narrowed(head: Head, width: int, name: str) -> Head:
 
 def _read(source: Path | bytes, what: str) -> tuple[Arrays, str]:
     try:
-        with np.load(io.BytesIO(source) if isinstance(source, bytes) else source, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
+        arrays = _views(source if isinstance(source, bytes) else source.read_bytes())
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise Damaged(f"{what}: not a readable file of weights ({error})") from error
     stated = str(arrays.pop("digest", ""))
     if any(array.dtype != np.float16 for array in arrays.values()) or digest(arrays) != stated:
         raise Damaged(f"{what}: the weights do not match their digest")
     return arrays, stated
+
+
+def _views(data: bytes) -> dict[str, NDArray[Any]]:
+    """The arrays of an uncompressed .npz, as read-only views of its bytes: np.load copies them, in twice the time.
+
+    Their content is not checked, but by the digest. Raises ValueError for any other file.
+    """
+    arrays: dict[str, NDArray[Any]] = {}
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        for entry in archive.infolist():
+            names = data[
+                entry.header_offset + 26 : entry.header_offset + LOCAL_HEADER
+            ]  # lengths of name and extra field
+            start = entry.header_offset + LOCAL_HEADER + sum(struct.unpack("<HH", names))
+            if entry.compress_type != zipfile.ZIP_STORED or not start + entry.file_size <= len(data):
+                raise ValueError(f"{entry.filename} is compressed or incomplete")
+            header = io.BytesIO(data[start : start + NPY_HEADER])
+            if np.lib.format.read_magic(header) != (1, 0):
+                raise ValueError(f"{entry.filename} is of another version of .npy")
+            shape, in_columns, kind = np.lib.format.read_array_header_1_0(header)
+            if in_columns or kind.hasobject:
+                raise ValueError(f"{entry.filename} is not an array of numbers in rows")
+            flat = np.frombuffer(data, kind, math.prod(shape), start + header.tell())
+            arrays[entry.filename.removesuffix(".npy")] = flat.reshape(shape)
+    return arrays

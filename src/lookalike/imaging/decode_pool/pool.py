@@ -17,10 +17,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
+from lookalike import imaging
 from lookalike.cpu import usable_cores
 from lookalike.errors import BadSetting, ImageRejected
 from lookalike.imaging.decode_pool.process import WorkerCrashed, WorkerProcess
-from lookalike.imaging.decode_pool.worker import Reply, Request, process_request
+from lookalike.imaging.decode_pool.worker import Reply, Request
 from lookalike.imaging.limits import DEFAULT_LIMITS, Limits
 from lookalike.types import InputSpec, Prepared
 
@@ -145,7 +146,7 @@ class DecodePool:
             if len(first) <= self._inline_limit:
                 for source in first:
                     request = source.request(want_pixels=want_pixels)
-                    yield _result(process_request(request, self._inputs, self._limits))
+                    yield _result(imaging.read_and_prepare(request, self._inputs, self._limits))
                 return
             remaining = chain(first, remaining)
         in_flight: deque[_Task] = deque()

@@ -7,7 +7,6 @@ or a hang is attributed to one image.
 """
 
 import gc
-import hashlib
 import mmap
 import os
 import pickle
@@ -27,7 +26,6 @@ import numpy as np
 
 from lookalike import imaging
 from lookalike.errors import ImageRejected
-from lookalike.imaging.files import read_bytes
 from lookalike.imaging.limits import Limits
 from lookalike.types import UNCUT, Border, InputSpec, Pixels, Prepared
 
@@ -121,22 +119,6 @@ def _unpack(value: Any, inputs: Iterator[tuple[Pixels, ...]]) -> Reply:
     return Prepared(sha256, pixels, nbytes, width, height, kind, border, next(inputs), *rest)
 
 
-def process_request(request: Request, inputs: Sequence[InputSpec], limits: Limits) -> Reply:
-    """Read and prepare one image; one with the known digest is not decoded."""
-    path, data, known, options = request
-    try:
-        if data is None:
-            data = read_bytes(path or "", limits)
-        if known is not None and hashlib.sha256(data).digest() == known:
-            return known, len(data)
-        return imaging.prepare(data, inputs, limits=limits, **options)
-    except ImageRejected as error:
-        return error
-    except MemoryError:
-        problem = f"Decoding this image takes more than the limit of {limits.max_memory:,} bytes of memory"
-        return ImageRejected("too_many_pixels", f"{problem}: save it smaller, or raise max_memory.")
-
-
 def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     pipe, replies, progress = _take_pipes()
@@ -154,7 +136,7 @@ def main() -> None:
         results = []
         for position, request in enumerate(requests):
             PROGRESS.pack_into(progress, 0, number, position, time.monotonic())
-            results.append(process_request(request, setup.inputs, setup.limits))
+            results.append(imaging.read_and_prepare(request, setup.inputs, setup.limits))
         try:
             send(replies, pack(results))
         except OSError:

@@ -1,5 +1,6 @@
 """Client of one Elasticsearch server or cluster: circuit breaker, and translation of its failures into our errors."""
 
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -10,7 +11,7 @@ from elasticsearch import ApiError, Elasticsearch, NotFoundError, SerializationE
 
 from lookalike.errors import BadInput, BadSetting, Damaged, LookalikeError, Unavailable
 from lookalike.indexes.circuit_breaker import CircuitBreaker
-from lookalike.indexes.elasticsearch.config import Connection
+from lookalike.indexes.elasticsearch.config import Connection, read_settings
 
 T = TypeVar("T")
 
@@ -20,6 +21,8 @@ RETRY_AFTER = 1.0
 """Seconds after which a request to an overloaded server may be retried."""
 OVERLOADED = frozenset({429, 502, 503, 504})
 _NOT_FOUND_TYPES = frozenset({"index_not_found_exception", "alias_not_found_exception", "no_such_index_exception"})
+MIN_VERSION = (8, 0)
+"""The oldest version that the client supports."""
 
 
 class IndexNotFound(Damaged):
@@ -141,3 +144,35 @@ def _connect(connection: Connection) -> Elasticsearch:
         )
     except (ValueError, OSError) as error:
         raise BadSetting(f"{connection.name}: {error}") from None
+
+
+def probe(url: str) -> Mapping[str, str | int | float]:
+    """Version, health, nodes and response time of the cluster at a URL.
+
+    Raises BadSetting for an invalid URL, rejected credentials or too old a version, Unavailable for no response.
+    """
+    server = ElasticClient(read_settings(url).connection)
+    try:
+        started = time.perf_counter()
+        health = server.call(lambda client: client.cluster.health())
+        elapsed_ms = (time.perf_counter() - started) * 1e3
+        nodes = server.call(lambda client: client.nodes.info(metric="process", filter_path="nodes.*.version"))
+    finally:
+        server.close()
+    versions = sorted({node["version"] for node in nodes["nodes"].values()}, key=_numbers)
+    if _numbers(versions[0]) < MIN_VERSION:
+        raise BadSetting(
+            f"{server.name} runs {versions[0]}; version {'.'.join(map(str, MIN_VERSION))} or later is required"
+        )
+    return {
+        "engine": "Elasticsearch",
+        "version": ", ".join(versions),
+        "cluster": str(health["cluster_name"]),
+        "health": str(health["status"]),
+        "nodes": int(health["number_of_nodes"]),
+        "answered_ms": round(elapsed_ms, 1),
+    }
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split("-")[0].split(".") if part.isdigit())

@@ -19,7 +19,7 @@ from pymilvus.exceptions import MilvusException  # type: ignore[import-untyped]
 
 from lookalike.errors import BadSetting, LookalikeError, Unavailable, UnsupportedQuery
 from lookalike.indexes.circuit_breaker import CircuitBreaker
-from lookalike.indexes.milvus.config import Connection
+from lookalike.indexes.milvus.config import Connection, Settings
 from lookalike.types import Features, FeatureSpec, Ids
 
 ConsistencyLevel = str
@@ -286,3 +286,20 @@ def _translate_error(connection: Connection, what: str, error: Exception) -> Loo
     if mentions(_INVALID_FILTER_PHRASES):
         return UnsupportedQuery(f"{name} cannot parse the filter: {reason}")
     return Unavailable(f"{name} did not respond ({what}): {reason}", retry_after=1.0)
+
+
+def probe(url: str) -> Mapping[str, str | float]:
+    """Address without password, version and response time of the Milvus at a URL.
+
+    Raises BadSetting for a wrong address or credentials, Unavailable if it is down.
+    """
+    server = MilvusGateway(Settings.read(url).connection)
+    try:
+        server.check_database()
+        server.collections()  # fails for wrong credentials
+        start = time.perf_counter()
+        version = server.version()
+        elapsed_ms = (time.perf_counter() - start) * 1000
+        return {"server": server.connection.name, "version": version, "milliseconds": elapsed_ms}
+    finally:
+        server.close()

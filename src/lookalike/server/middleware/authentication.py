@@ -1,20 +1,37 @@
-"""Authentication by API key, and the caller's limits, before the body is read."""
+"""Authentication by API key, and the caller's limits: requests per second, running ones, and bytes of a body."""
 
-from collections.abc import Iterable
+import asyncio
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from http import HTTPStatus
 from http.cookies import CookieError, SimpleCookie
+from ipaddress import IPv6Address, IPv6Network, ip_address
+from time import monotonic
 from urllib.parse import unquote
 
 from starlette.datastructures import Headers
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lookalike.catalog.api_keys import SCOPES, KeyLimits, check_name
-from lookalike.errors import AccessDenied, BadInput
+from lookalike.errors import AccessDenied, BadInput, BadSetting, ImageRejected, TooManyRequests, Unavailable
 from lookalike.server.api_key_cache import ApiKeyCache
 from lookalike.server.auth import Caller
-from lookalike.server.middleware.body_limits import BODY_TIMEOUT, BodyLimitMiddleware, check_length
 from lookalike.server.middleware.origin_check import is_loopback_address
-from lookalike.server.rate_limit import KEYLESS_LIMITS, SERVER_LIMITS, RateLimiter
+from lookalike.server.problem_responses import HttpError
 
+MIB = 1024 * 1024
+MAX_BUCKETS = 10_000
+SERVER_LIMITS = KeyLimits(rate=200.0, burst=1000, concurrency=32, body_bytes=256 * MIB)
+"""Default limits of API keys without limits of their own; the decoder bounds pixels."""
+KEYLESS_LIMITS = KeyLimits(concurrency=64, body_bytes=256 * MIB)
+"""Limits of callers on loopback without an API key: no rate limit."""
+ANONYMOUS_RATE, ANONYMOUS_BURST = 5.0, 50
+"""Requests per second and burst without a valid API key, by client address."""
+BODY_TIMEOUT = 20.0
+"""Seconds that the server waits for a body, besides the time that its bytes allow by `MIN_RATE`."""
+MIN_RATE = 4096.0
+"""Minimum bytes per second of a body over the time waited for it, beyond the timeout."""
 COOKIE = "lookalike_key"
 PUBLIC_PATHS = frozenset({"/", "/docs", "/favicon.ico", "/healthz", "/readyz", "/session"})
 """Paths without authentication, besides the files of pages below `PUBLIC_PREFIXES`."""
@@ -22,6 +39,129 @@ PUBLIC_PREFIXES = ("/page/", "/docs/")
 PROXY_HEADERS = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-real-ip")
 """Headers that proxies add."""
 DEFAULT_TENANT = "default"
+
+
+class TokenBuckets:
+    """The `max_buckets` last used token buckets; an evicted one starts full, which takes thousands of API keys."""
+
+    def __init__(self, max_buckets: int = MAX_BUCKETS, clock: Callable[[], float] = monotonic) -> None:
+        self._max_buckets = max_buckets
+        self._clock = clock
+        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()  # tokens, and the time of that count
+
+    def __len__(self) -> int:
+        return len(self._buckets)
+
+    def take(self, name: str, rate: float, burst: int) -> float:
+        """Take a token: 0, or the seconds until one is available; refilled at `rate` per second up to `burst`."""
+        now = self._clock()
+        tokens, then = self._buckets.pop(name, (float(burst), now))
+        tokens = min(float(burst), tokens + (now - then) * rate)
+        wait = 0.0 if tokens >= 1 else (1 - tokens) / rate
+        self._buckets[name] = (tokens if wait else tokens - 1, now)
+        if len(self._buckets) > self._max_buckets:
+            self._buckets.popitem(last=False)
+        return wait
+
+
+class RateLimiter:
+    """Admits requests or rejects them at once; `capacity` bounds the running requests of the process."""
+
+    def __init__(self, capacity: int = 256, buckets: TokenBuckets | None = None) -> None:
+        if capacity < 1:
+            raise BadSetting(f"capacity must be at least 1, not {capacity}")
+        self._capacity = capacity
+        self._buckets = TokenBuckets() if buckets is None else buckets
+        self._in_flight: Counter[str] = Counter()
+        self.in_flight = 0  # requests
+
+    @contextmanager
+    def admit(self, name: str, limits: KeyLimits) -> Iterator[None]:
+        """Count a caller's running request; raises TooManyRequests above its limits, Unavailable above the capacity."""
+        if self.in_flight >= self._capacity:
+            raise Unavailable(f"the server is at its capacity of {self.in_flight} requests", retry_after=1)
+        if limits.concurrency is not None and self._in_flight[name] >= limits.concurrency:
+            message = f"concurrency limit of this API key reached: {limits.concurrency} requests"
+            raise TooManyRequests(message, retry_after=1)
+        if limits.rate is not None:
+            wait = self._buckets.take(name, limits.rate, limits.burst or max(1, round(limits.rate)))
+            if wait:
+                message = f"rate limit of this API key exceeded: {limits.rate:g} requests per second"
+                raise TooManyRequests(message, retry_after=wait)
+        self._in_flight[name] += 1
+        self.in_flight += 1
+        try:
+            yield
+        finally:
+            self.in_flight -= 1
+            self._in_flight[name] -= 1
+            if not self._in_flight[name]:
+                del self._in_flight[name]
+
+    def check_anonymous(self, address: str | None) -> None:
+        """Count a request without a valid API key; raises TooManyRequests above the rate limit of its address."""
+        wait = self._buckets.take(f"anonymous {_client_group(address)}", ANONYMOUS_RATE, ANONYMOUS_BURST)
+        if wait:
+            raise TooManyRequests("too many requests without a valid API key", retry_after=wait)
+
+
+def _client_group(address: str | None) -> str:
+    """The bucket of a client address; an IPv6 /64 network is one client, since it controls all its addresses."""
+    try:
+        parsed = ip_address(address or "")
+    except ValueError:
+        return "local"
+    return str(IPv6Network((int(parsed), 64), strict=False)) if isinstance(parsed, IPv6Address) else str(parsed)
+
+
+class BodyLimitMiddleware:
+    """Wraps the `receive` and `send` of one request.
+
+    `receive` raises ImageRejected ("too_many_bytes") as soon as more than `max_bytes` have been received, HttpError
+    (408) for a body that arrives too slowly. Only the time spent waiting counts, so that a slow server does not blame
+    the client. A response that starts before the end of the body closes the connection, instead of reading the rest.
+    """
+
+    def __init__(
+        self, receive: Receive, send: Send, max_bytes: int | None, *, timeout: float = BODY_TIMEOUT, empty: bool = False
+    ) -> None:
+        self._receive, self._send = receive, send
+        self._max_bytes = max_bytes
+        self._timeout = timeout
+        self._waited = 0.0
+        self._received = 0
+        self._ended = empty  # without a body, nothing is to be received
+
+    async def receive(self) -> Message:
+        """The next message; raises as the class describes."""
+        if self._ended:
+            return await self._receive()  # waits for the disconnect, without a timeout
+        started = monotonic()
+        try:
+            async with asyncio.timeout(self._timeout + self._received / MIN_RATE - self._waited):
+                message = await self._receive()
+        except TimeoutError:
+            waited = self._waited + monotonic() - started
+            raise HttpError(
+                HTTPStatus.REQUEST_TIMEOUT, f"request body too slow: {self._received:,} bytes in {waited:.0f} seconds"
+            ) from None
+        self._waited += monotonic() - started
+        self._received += len(message.get("body", b""))
+        self._ended = message["type"] != "http.request" or not message.get("more_body", False)
+        check_length(self._received, self._max_bytes)
+        return message
+
+    async def send(self, message: Message) -> None:
+        """Send a message, with `Connection: close` if the body was not read to its end."""
+        if message["type"] == "http.response.start" and not self._ended:
+            message = {**message, "headers": [*message.get("headers", ()), (b"connection", b"close")]}
+        await self._send(message)
+
+
+def check_length(nbytes: int, max_bytes: int | None) -> None:
+    """Raise ImageRejected for a body of more than `max_bytes` (None: no limit)."""
+    if max_bytes is not None and nbytes > max_bytes:
+        raise ImageRejected("too_many_bytes", f"The request body exceeds the limit of {max_bytes:,} bytes.")
 
 
 class Authenticator:

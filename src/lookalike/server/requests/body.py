@@ -11,7 +11,7 @@ from fastapi import Request
 
 from lookalike.errors import BadInput, ImageRejected
 from lookalike.imaging import formats
-from lookalike.server.memory_budget import MemoryLease
+from lookalike.server.load_limits import MemoryLease
 from lookalike.server.problem_responses import HttpError
 from lookalike.text import storable
 

@@ -14,7 +14,7 @@ from lookalike.errors import BadInput
 from lookalike.results import StoredImage
 from lookalike.server.app_state import AppState
 from lookalike.server.auth import Caller
-from lookalike.server.memory_budget import MemoryLease
+from lookalike.server.load_limits import MemoryLease
 from lookalike.server.problem_responses import describe_faults
 from lookalike.server.requests.body import (
     IMAGE_TYPE,

@@ -18,7 +18,7 @@ from starlette.types import Receive, Scope, Send
 from lookalike.errors import BadInput, ImageRejected, NotFound, Reason, Unavailable
 from lookalike.server.app_state import AppState, State
 from lookalike.server.auth import Caller, Writes
-from lookalike.server.memory_budget import MemoryLease
+from lookalike.server.load_limits import MemoryLease
 from lookalike.server.problem_responses import problem_for, request_id_of
 from lookalike.server.requests.body import (
     JSON_OVERHEAD,

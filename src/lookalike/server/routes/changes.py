@@ -10,7 +10,7 @@ from lookalike.results import CHANGES_PAGE, MAX_CHANGES_PAGE, MAX_CHANGES_WAIT, 
 from lookalike.server.app_state import State
 from lookalike.server.auth import Reads
 from lookalike.server.schemas import documented_responses, json_response
-from lookalike.wire.changes import Change, ChangeList
+from lookalike.wire.images import Change, ChangeList
 from lookalike.wire.objects import convert
 
 router = APIRouter(prefix="/v1", tags=["changes"])

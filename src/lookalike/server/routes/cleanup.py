@@ -20,7 +20,7 @@ from lookalike.server.schemas import (
     json_body,
     json_response,
 )
-from lookalike.wire.cleanup import CleanupGroup, CleanupPlan, CleanupReport, UndoReport
+from lookalike.wire.duplicates import CleanupGroup, CleanupPlan, CleanupReport, UndoReport
 from lookalike.wire.objects import convert
 
 router = APIRouter(prefix="/v1", tags=["duplicates"])

@@ -1,4 +1,4 @@
-"""Images: put, get, patch, delete, list, bulk delete, thumbnails.
+"""Images: put, get, patch, delete, list, bulk delete, thumbnails, and the files as they are.
 
 Requests may be conditional: an image's ETag is the sequence number of its last change.
 """
@@ -8,8 +8,9 @@ import re
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Annotated, Any
+from urllib.parse import quote
 
-from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from pydantic import Field, model_validator
 
 from lookalike.catalog.built_in_attributes import KEY, SORTS, check_sort
@@ -18,11 +19,10 @@ from lookalike.gallery.thumbnails import MAX_SIDE, MIN_SIDE
 from lookalike.imaging.thumbnails import SIDE
 from lookalike.results import Precondition
 from lookalike.server.app_state import State
-from lookalike.server.auth import Reads, Writes
-from lookalike.server.local_files import allows_local_files
+from lookalike.server.auth import Caller, Reads, Writes
+from lookalike.server.local_files import allows_local_files, require_local_files
 from lookalike.server.pagination import decode_key_cursor, encode_cursor
 from lookalike.server.requests.body import parse_attributes, parse_object
-from lookalike.server.requests.conditional import not_modified
 from lookalike.server.requests.images import ParsedRequest, RequestReader, decode_key, read_json_object, validate
 from lookalike.server.schemas import (
     BINARY,
@@ -49,6 +49,19 @@ MAX_PAGE = 1000
 MAX_KEYS = 10_000
 """Keys in one bulk deletion."""
 JPEG: Responses = {200: {"description": "A JPEG.", "content": {"image/jpeg": {"schema": BINARY}}}}
+MEDIA_TYPES = {
+    "JPEG": "image/jpeg",
+    "PNG": "image/png",
+    "WEBP": "image/webp",
+    "GIF": "image/gif",
+    "BMP": "image/bmp",
+    "TIFF": "image/tiff",
+    "AVIF": "image/avif",
+    "HEIF": "image/heic",
+}
+"""By Pillow's name of the format; browsers show all but TIFF and, most of them, HEIC."""
+OTHER_TYPE = "application/octet-stream"
+IMAGE: Responses = {200: {"description": "The file.", "content": {"image/*": {"schema": BINARY}}}}
 CACHE_SECONDS = 300
 """Seconds for which a browser reuses a thumbnail without revalidation."""
 _TAG = re.compile(r'\s*(?:W/)?"(\d{1,18})"\s*')
@@ -324,6 +337,39 @@ async def delete_images(request: Request, state: State, caller: Writes) -> Respo
         return DeleteResult(deleted=len(deleted), keys=deleted[:MAX_REPORTED_KEYS], sequence=sequence)
 
     return json_response(await state.executor.run(delete))
+
+
+@router.get(
+    "/images/{key}/original",
+    operation_id="getOriginal",
+    summary="Get an image's file",
+    response_class=Response,
+    responses=documented_responses(404, also=IMAGE | {304: {"description": "Not modified."}}),
+)
+async def get_original(
+    key: Key,
+    state: State,
+    caller: Annotated[Caller, Depends(require_local_files("read"))],
+    if_none_match: Annotated[str | None, Header()] = None,
+) -> Response:
+    """The file that the image was added from, unchanged. On the server's own machine, or where the operator allows."""
+    name = decode_key(key)
+    record = await state.executor.run(lambda: state.gallery.get(name, tenant=caller.tenant))
+    headers = {"ETag": f'"{record.sha256.hex()}"', "Cache-Control": "private, no-cache"}
+    if (known := not_modified(if_none_match, headers)) is not None:
+        return known
+    data = await state.executor.run(lambda: state.gallery.get_original(name, tenant=caller.tenant))
+    file_name = quote(record.key.rsplit("/", 1)[-1], safe="")
+    headers["Content-Disposition"] = f"inline; filename*=UTF-8''{file_name}"
+    return Response(data, headers=headers, media_type=MEDIA_TYPES.get(record.format, OTHER_TYPE))
+
+
+def not_modified(if_none_match: str | None, headers: Mapping[str, str]) -> Response | None:
+    """The answer 304 where the header If-None-Match names the ETag of these headers, else None (RFC 9110, 13.1.2)."""
+    known = [tag.strip().removeprefix("W/") for tag in (if_none_match or "").split(",")]
+    if "*" not in known and headers["ETag"] not in known:
+        return None
+    return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=dict(headers))
 
 
 def parse_precondition(if_match: str | None, if_none_match: str | None) -> Precondition:

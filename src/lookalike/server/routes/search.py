@@ -37,10 +37,9 @@ from lookalike.server.schemas import (
     request_body,
 )
 from lookalike.types import Answer
-from lookalike.wire.features import Feature
-from lookalike.wire.features import ImageFeatures as FeaturesObject
 from lookalike.wire.objects import to_dict
-from lookalike.wire.search import SearchAnswer
+from lookalike.wire.search import Feature, SearchAnswer
+from lookalike.wire.search import ImageFeatures as FeaturesObject
 
 router = APIRouter(prefix="/v1", tags=["search"])
 BOUND_OPTIONS = ("threshold", "max_false", "pipelines", "filter", "engine_filter", "orientations", "verify", "deep")

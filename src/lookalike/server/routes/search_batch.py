@@ -13,7 +13,7 @@ from starlette.types import Receive, Scope, Send
 from lookalike.errors import BadInput, LookalikeError, NotFound, Unavailable
 from lookalike.server.app_state import AppState, State
 from lookalike.server.auth import Caller, Reads
-from lookalike.server.memory_budget import MemoryLease
+from lookalike.server.load_limits import MemoryLease
 from lookalike.server.problem_responses import problem_for, request_id_of
 from lookalike.server.requests.body import JSON_OVERHEAD, media_type, parse_object, read_body, unsupported_media_type
 from lookalike.server.requests.images import QueryImage, RequestReader, validate

@@ -9,7 +9,7 @@ import pytest
 import lookalike
 from lookalike import BadInput, ImageFeatures, ImageRejected, UnsupportedQuery
 from lookalike.gallery import Gallery
-from lookalike.gallery.feature_queries import feature_row
+from lookalike.gallery.queries import feature_row
 from lookalike.types import FeatureSpec
 from tests.support.drawn_images import drawn, encoded
 

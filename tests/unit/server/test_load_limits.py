@@ -6,7 +6,7 @@ import threading
 import pytest
 
 from lookalike.errors import Unavailable
-from lookalike.server.executor import BoundedExecutor
+from lookalike.server.load_limits import BoundedExecutor
 
 
 def test_more_than_threads_and_queue_is_refused() -> None:
