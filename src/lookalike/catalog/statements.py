@@ -101,14 +101,19 @@ def insert_rows(conn: Connection, table: Table, rows: Sequence[Mapping[str, Any]
     """Insert rows that all name the same columns in the same order, in the database's fastest way."""
     if not rows:
         return
-    columns = list(rows[0])
-    values = [list(row.values()) for row in rows]
+    insert_values(conn, table, list(rows[0]), [list(row.values()) for row in rows])
+
+
+def insert_values(conn: Connection, table: Table, columns: Sequence[str], rows: Sequence[list[Any]]) -> None:
+    """Insert rows of the values of these columns, in which JSON is then replaced by its text."""
+    if not rows:
+        return
     for position, name in enumerate(columns):
         if isinstance(table.c[name].type, JsonDocument):
-            for row in values:
+            for row in rows:
                 row[position] = None if row[position] is None else encode_json(row[position])
     insert = sqlite.insert_rows if conn.dialect.name == "sqlite" else postgresql.insert_rows
-    insert(conn, table, columns, values)
+    insert(conn, table, columns, rows)
 
 
 def allocate_ids(conn: Connection, number: int) -> Sequence[int]:

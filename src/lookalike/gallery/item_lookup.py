@@ -87,10 +87,13 @@ def has_attributes(item: Item, known: ExistingImage) -> bool:
 
 
 class SeenImages:
-    """The stored images whose objects were listed in a run, as a bitmap, and the number of objects by prefix."""
+    """The stored images whose files or objects a run has seen, as a bitmap, and the number of objects by prefix.
+
+    `sequence` is that of the last change before the run.
+    """
 
     def __init__(self, sequence: int) -> None:
-        self._sequence = sequence
+        self.sequence = sequence
         self._bits = bytearray()
         self.counts: Counter[str] = Counter()
 
@@ -98,18 +101,21 @@ class SeenImages:
         """Note that an object was listed, and which image it is."""
         if found.root is not None:
             self.counts[found.root] += 1
-        if known is None:
-            return
-        byte = known.id >> 3
+        if known is not None:
+            self.note_image(known.id)
+
+    def note_image(self, id_: int) -> None:
+        """Note that the file of an image is there."""
+        byte = id_ >> 3
         if byte >= len(self._bits):
             self._bits.extend(bytes(max(byte + 1 - len(self._bits), len(self._bits))))
-        self._bits[byte] |= 1 << (known.id & 7)
+        self._bits[byte] |= 1 << (id_ & 7)
 
     def has(self, file: StoredFile) -> bool:
-        """Whether the object of an image was listed, or the image was added since."""
+        """Whether the file or object of an image was seen, or the image was added since."""
         byte = file.id >> 3
         listed = byte < len(self._bits) and bool(self._bits[byte] & 1 << (file.id & 7))
-        return listed or file.sequence > self._sequence
+        return listed or file.sequence > self.sequence
 
 
 MAX_COMPARED = 32
@@ -305,7 +311,11 @@ class ItemLookup:
         if found is not None:
             self._seen.note(found, known)
         task = self.task(item, known, found)
-        if isinstance(task, Outcome) or (task.file is None and not task.is_remote):
+        if isinstance(task, Outcome):
+            if known is not None:  # its file is as stored
+                self._seen.note_image(known.id)
+            return task
+        if task.file is None and not task.is_remote:
             return task
         task.is_found = is_found
         if known is not None and known.path != task.path and (is_found or known.path is not None) and not task.replaces:

@@ -72,7 +72,7 @@ class MissingFinder:
     def report(self, folder: str, seen: SeenImages) -> Iterator[Outcome]:
         """Yield the images whose files are gone from a folder, a prefix or an archive that was just added.
 
-        Stores are not asked for objects that were `seen` in their list; members that were not are gone.
+        Files that were `seen`, and images added since, are not looked at again; members that were not are gone.
         """
         files = self.catalog.paths.below(self.tenant, folder)
         of_archive, is_remote = is_members(folder), is_url(folder)
@@ -83,7 +83,8 @@ class MissingFinder:
                 reason = f"{what}, and {number:,} images were added from it: {question} "
                 yield Outcome(folder, folder, "rejected", f"{reason}`lookalike prune --whole-folder` forgets them")
             return
-        unseen = (file for file in files if not (is_remote and seen.has(file)))
+        before = self.catalog.paths.below(self.tenant, folder, through=seen.sequence)
+        unseen = (file for file in before if not seen.has(file))
         for file, state in ((file, "gone") for file in unseen) if of_archive else self._states(unseen):
             if state == "gone":
                 yield Outcome(file.key, file.path, "missing", "the file is gone", file.sequence)
