@@ -73,9 +73,10 @@ def lanczos(grey: Pixels, width: int, height: int) -> Pixels:
     for start in range(0, len(values), step):
         np.matmul(values[start : start + step], weights, out=rows[start : start + step])
     _clip(rows)  # here as Pillow does
-    resampled = _weights(grey.shape[0], height) @ rows
-    _clip(resampled)
-    return np.rint(resampled, out=resampled).astype(np.uint8)
+    levels: Weights = _weights(grey.shape[0], height) @ rows
+    _clip(levels)
+    resampled: Pixels = np.rint(levels, out=levels).astype(np.uint8)
+    return resampled
 
 
 def _clip(levels: Weights) -> None:
