@@ -1,6 +1,8 @@
 """Looks up what is known of items before they are read: their keys, stored images and files."""
 
 import os
+import platform
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -126,6 +128,16 @@ MAX_TIME_DIFFERENCE = 2_000_000_000
 """Nanoseconds by which the time of a copied file may differ: FAT stores even seconds."""
 
 
+UPLOADED = "upload://"
+"""Begins the path by which the gallery knows a folder of another machine: its name, and the path there, follow."""
+_ABSOLUTE = re.compile(r"/|[A-Za-z]:/")
+
+
+def is_uploaded(root: Root) -> bool:
+    """Whether a folder is on a machine that sends its files."""
+    return root.path.startswith(UPLOADED)
+
+
 class FileKeys:
     """Keys of the files of one tenant; folders are remembered when their first file is added."""
 
@@ -141,17 +153,48 @@ class FileKeys:
         if found.root is None or found.root in self._canonical or not is_text(found.root):
             return None
         folder = self.canonical(found.root)
-        if root_of(self._roots, folder) is not None:
+        if root_of(self._roots, folder) is not None or self._adopt(folder):
             return None
         moved = self._moved_to(folder)
         if moved is not None:
-            self._catalog.roots.move(self._tenant, moved, folder)
-        else:
-            name = os.path.basename(folder) or "files"  # noqa: PTH119 - of a path as text
-            self._catalog.roots.register(self._tenant, folder, ["", name] if found.is_alone else [name])
+            self._move(moved, folder)
+            return Outcome(folder, folder, "moved", f"it was {moved.path} before")
+        self._remember(folder, alone=found.is_alone)
+        return None
+
+    def prefix_of(self, folder: str, machine: str, *, alone: bool, remember: bool) -> str:
+        """What the keys of files begin with that a machine sends of its folder; see `Gallery.folder_prefix`."""
+        if not is_url(folder) and not _ABSOLUTE.match(folder):
+            raise BadInput(f"the path of the folder {folder!r} is not absolute")
+        path = folder if is_url(folder) else f"{UPLOADED}{machine}/{folder.lstrip('/')}"
+        if not is_url(folder) and machine == platform.node():
+            own = self.canonical(folder)
+            path = path if root_of(self._roots, own) is None else own
+        path = path.rstrip("/") or path
+        if remember and root_of(self._roots, path) is None:
+            self._remember(path, alone=alone)
+        return self.key_of(f"{path}/")
+
+    def _remember(self, folder: str, *, alone: bool) -> None:
+        name = os.path.basename(folder) or "files"  # noqa: PTH119 - of a path as text
+        self._catalog.roots.register(self._tenant, folder, ["", name] if alone else [name])
+        self._read_roots()
+
+    def _move(self, root: Root, folder: str) -> None:
+        self._catalog.roots.move(self._tenant, root, folder)
+        self._read_roots()
+
+    def _read_roots(self) -> None:
         self._roots = self._catalog.roots.of_tenant(self._tenant)
         self._folders.clear()
-        return None if moved is None else Outcome(folder, folder, "moved", f"it was {moved.path} before")
+
+    def _adopt(self, folder: str) -> bool:
+        """Whether this machine has sent this folder before, or one that holds it: that is known by its path then."""
+        machine = f"{UPLOADED}{platform.node()}"
+        root = None if is_url(folder) else root_of(self._roots, machine + folder)
+        if root is not None:
+            self._move(root, root.path.removeprefix(machine) or "/")
+        return root is not None
 
     def canonical(self, folder: str) -> str:
         """The path by which the gallery knows a folder: one reached through a link is the folder itself."""

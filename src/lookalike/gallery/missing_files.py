@@ -9,7 +9,7 @@ from pathlib import Path
 from lookalike.catalog import Catalog, StoredFile
 from lookalike.catalog.statements import BATCH, batches
 from lookalike.errors import LookalikeError, NotFound
-from lookalike.gallery.item_lookup import FileKeys, SeenImages
+from lookalike.gallery.item_lookup import FileKeys, SeenImages, is_uploaded
 from lookalike.gallery.originals import Originals, State
 from lookalike.gallery.presence import FilePresence, is_away
 from lookalike.image_files import absolute
@@ -46,6 +46,8 @@ class MissingFinder:
         removed = self._remove(missing, even_unreachable=whole_folder)
         if whole_folder:
             for root in self.catalog.roots.of_tenant(self.tenant):
+                if is_uploaded(root):  # its images have no path
+                    continue
                 empty = next(self.catalog.paths.below(self.tenant, root.path), None) is None
                 if empty and (is_url(root.path) or is_away(root.path)):
                     self.catalog.roots.forget(root)  # its name is free again

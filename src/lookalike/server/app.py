@@ -22,6 +22,7 @@ from lookalike.server.routes import (
     docs,
     duplicates,
     explain,
+    folders,
     images,
     jobs,
     keys,
@@ -35,6 +36,7 @@ from lookalike.server.url_fetch.fetcher import Fetcher
 
 ROUTERS = (
     bulk_upload,
+    folders,
     images,
     search,
     search_batch,

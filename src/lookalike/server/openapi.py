@@ -12,6 +12,7 @@ from lookalike.server.routes.cleanup import ApplyRequest, PlanRequest, UndoReque
 from lookalike.server.routes.compare import CompareRequest
 from lookalike.server.routes.duplicates import NotAMatch
 from lookalike.server.routes.explain import ExplainRequest
+from lookalike.server.routes.folders import FolderRequest
 from lookalike.server.routes.images import DeleteJson, PatchJson, PutJson
 from lookalike.server.routes.jobs import JobRequest
 from lookalike.server.routes.keys import CreateKey
@@ -30,6 +31,7 @@ MODELS = (
     DeleteJson,
     DropIndex,
     ExplainRequest,
+    FolderRequest,
     JobRequest,
     NotAMatch,
     PatchJson,
