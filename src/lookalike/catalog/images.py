@@ -58,6 +58,14 @@ from lookalike.types import Attributes, Condition, FeatureSpec, Ids, Record
 # Built once: on the way of every search, building a statement would cost more than running it.
 _BY_KEY = RECORD.where(images.c.tenant_id == bindparam("tenant"), images.c.key == bindparam("key"))
 _BY_ID = RECORD.where(images.c.id.in_(bindparam("ids", expanding=True)))
+_FIRST_IDS = select(func.min(images.c.id)).group_by(images.c.sha256)
+_SAME_BYTES = select(images.c.sha256, images.c.id, images.c.key).where(
+    images.c.id.in_(
+        _FIRST_IDS.where(
+            images.c.sha256.in_(bindparam("digests", expanding=True)), images.c.tenant_id == bindparam("tenant")
+        )
+    )
+)
 _COLUMNS = (
     "tenant_id",
     "key",
@@ -293,13 +301,11 @@ class ImageRepository(Repository):
 
     def same_bytes(self, tenant_id: int, sha256s: Iterable[bytes]) -> dict[bytes, SameBytes]:
         """By digest the tenant's image of the lowest id with these bytes."""
-        i = images.c
         found: dict[bytes, SameBytes] = {}
         with self._database.read() as conn:
             for batch in batches(dict.fromkeys(sha256s)):
-                first = select(func.min(i.id)).where(i.sha256.in_(batch), i.tenant_id == tenant_id).group_by(i.sha256)
-                query = select(i.sha256, i.id, i.key).where(i.id.in_(first))
-                found.update({sha256: SameBytes(id_, key) for sha256, id_, key in conn.execute(query)})
+                rows = conn.execute(_SAME_BYTES, {"tenant": tenant_id, "digests": batch})
+                found.update({sha256: SameBytes(id_, key) for sha256, id_, key in rows})
         return found
 
     def put(self, new: Sequence[NewImage], *, pipelines: int | None = None) -> list[PutResult]:

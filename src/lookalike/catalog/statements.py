@@ -33,6 +33,11 @@ RECORD = select(images.c.id, tenants.c.name, *_FURTHER).join(tenants, tenants.c.
 """The columns that `to_record` takes, in the order of `Record`."""
 
 
+_IDS_BY_KEY = select(images.c.key, images.c.id).where(
+    images.c.tenant_id == bindparam("tenant"), images.c.key.in_(bindparam("keys", expanding=True))
+)
+
+
 def to_record(row: Any) -> Record:
     """A row of `RECORD` as the record of an image."""
     id_, tenant, key, path, sha256, pixels, nbytes, width, height, format_, border, attributes, *rest = row
@@ -81,8 +86,10 @@ def rows_in(conn: Connection, query: Select[Any], column: Column[Any], values: I
 
 def ids_by_key(conn: Connection, tenant_id: int, keys: Iterable[str]) -> dict[str, int]:
     """The ids of a tenant's images by key; unknown keys are left out."""
-    query = select(images.c.key, images.c.id).where(images.c.tenant_id == tenant_id)
-    return dict(rows_in(conn, query, images.c.key, keys))
+    found: dict[str, int] = {}
+    for batch in batches(keys):
+        found.update((key, id_) for key, id_ in conn.execute(_IDS_BY_KEY, {"tenant": tenant_id, "keys": batch}))
+    return found
 
 
 def id_array(ids: Iterable[int]) -> Ids:
