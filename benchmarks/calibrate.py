@@ -19,6 +19,7 @@ from benchmarks.fit_vgg16_copy import documents, in_training_split
 from benchmarks.machine import describe
 from benchmarks.negative_pairs import negative_pair_distances
 from benchmarks.photos import photos
+from lookalike.catalog import at_storage_precision
 from lookalike.config import from_environment
 from lookalike.encoders import find_entry, load_encoder
 from lookalike.imaging import DecodePool, Source
@@ -54,7 +55,8 @@ def measured(name: str) -> tuple[int, Calibration]:
     stored, views = encoder.encode(images), encoder.encode_views(images).features
     kept_groups = [group for (group, _), usable in zip(good, stored.usable, strict=True) if usable]
     kept = stored.usable
-    found = negative_pair_distances(encoder.spec.metric, stored.features[kept], kept_groups, views=views[kept])
+    rows = at_storage_precision(encoder.spec, stored.features[kept])
+    found = negative_pair_distances(encoder.spec.metric, rows, kept_groups, views=views[kept])
     # distances above 1, between opposite vectors, count as 1
     below = ((round(d, 5), round(r, 3)) for d, r in found.anchors(RATES) if d < 1 and r < 0)
     anchors = (*below, (1.0, 0.0))

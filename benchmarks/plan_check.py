@@ -26,9 +26,7 @@ import psutil
 from benchmarks import plan_servers
 from benchmarks.machine import describe, write_rows
 from lookalike.capacity import measurements as c
-from lookalike.capacity.catalog import plan_catalog
-from lookalike.capacity.models import MILVUS_TYPES, PHASH, VGG16, PlanRequest
-from lookalike.capacity.planner import make_plan
+from lookalike.capacity.planner import MILVUS_TYPES, PHASH, VGG16, PlanRequest, make_plan, plan_catalog
 from lookalike.catalog import Catalog
 from lookalike.catalog.records import NewImage
 from lookalike.distances import normalise

@@ -1,13 +1,15 @@
 """`vgg16-copy` beside `vgg16`: edited copies found in a held-out gallery, and images a second, in one run.
 
     python -m benchmarks.vgg16_copy [--queries 60] [--rounds 5] [--calibrate DIR] [--only recall|speed|int8]
+    python -m benchmarks.vgg16_copy --only recall --networks vgg16-copy       it and its variants, without vgg16
     ONEDNN_MAX_CPU_ISA=AVX2 python -m benchmarks.vgg16_copy --only speed      as on a processor with AVX2 alone
 
 The gallery is the test split of the photos (`benchmarks.fit_vgg16_copy`) and drawn documents that training has not
 seen. Copies of some are searched for, and copies of as many negatives, whose originals are not in the gallery. An
-`int8` compares 8-bit features, calibrated on photos of the training split, with those in fp32. An answer
-is right if it is the same image. Recall at zero false answers: of the first answers, ordered by distance, those
-before the first one that is wrong or of a negative. Pastes are the edits that make the image a small part of another.
+`int8` compares features of the network in 8 bits, calibrated on photos of the training split, with those in fp32.
+The gallery's features are as its catalog gives them. An answer is right if it is the same image. Recall at zero false
+answers: of the first answers, ordered by distance, those before the first one that is wrong or of a negative. Pastes
+are the edits that make the image a small part of another.
 """
 
 import argparse
@@ -30,9 +32,10 @@ from PIL import Image
 from benchmarks.fit_vgg16_copy import documents, in_training_split
 from benchmarks.machine import describe, write_rows
 from benchmarks.photos import Photo, photo_folder, photos
+from lookalike.catalog.features import at_storage_precision, row_bytes
 from lookalike.config import from_environment
 from lookalike.distances import pairwise
-from lookalike.encoders import Precision, find_entry, load_encoder, pull
+from lookalike.encoders import Precision, load_encoder, pull
 from lookalike.encoders.openvino_runtime import has_bf16
 from lookalike.errors import ImageRejected
 from lookalike.evaluation.edits import apply
@@ -42,7 +45,7 @@ from lookalike.interfaces import Encoder
 from lookalike.types import Features, Metric, Pixels
 
 NAMES = ("vgg16", "vgg16-copy")
-VARIANTS = ("vgg16-copy-256", "vgg16-copy-binary")
+VARIANTS = ("vgg16-copy-256", "vgg16-copy-256-int8", "vgg16-copy-binary")
 EDITS = (
     *("jpeg15", "double_jpeg", "gif", "scale_quarter", "squeeze", "perspective", "letterbox", "black_frame"),
     *("blurred_sides", "mirror", "rotate_5_crop", "rotate_5", "crop_80", "crop_50", "crop_70_corner", "crop_square"),
@@ -133,10 +136,12 @@ def encoded(samples: Sequence[Sample], encoders: dict[str, Encoder]) -> tuple[di
 
 
 def variants(features: dict[str, Features]) -> dict[str, Features]:
-    """The features of all encoders: those of the variants are parts of those of `vgg16-copy`, as a test ensures."""
+    """The features, with those of the variants, which are parts of those of `vgg16-copy`, as a test ensures."""
+    if "vgg16-copy" not in features:
+        return features
     whole = features["vgg16-copy"]
     leading = whole[:, :256] / np.linalg.norm(whole[:, :256], axis=1, keepdims=True)
-    return {**features, VARIANTS[0]: leading, VARIANTS[1]: np.packbits(whole > 0, axis=1)}
+    return {**features, **dict(zip(VARIANTS, (leading, leading, np.packbits(whole > 0, axis=1)), strict=True))}
 
 
 def recall_of(
@@ -177,20 +182,25 @@ def recall_of(
     }
 
 
-def measure_recall(queries: int) -> list[dict[str, Any]]:
-    """A row of figures for each encoder."""
+def measure_recall(queries: int, networks: Sequence[str]) -> list[dict[str, Any]]:
+    """A row of figures for each encoder: these networks, and the variants of `vgg16-copy`."""
     cache = from_environment().cache
-    encoders = {name: load_encoder(name, cache) for name in NAMES}
+    encoders = {name: load_encoder(name, cache) for name in networks}
+    names = (*networks, *(VARIANTS if "vgg16-copy" in networks else ()))
     asked = make_question(queries)
     found, readable = {}, {}
     for kind in ("gallery", "copies", "negatives", "documents"):
         features, readable[kind] = encoded(getattr(asked, kind), encoders)
         found[kind] = variants(features)
+    specs = {name: load_encoder(name, cache).spec for name in names}
+    found["gallery"] = {name: at_storage_precision(specs[name], rows) for name, rows in found["gallery"].items()}
     question = Question(**readable)
     counts = ", ".join(f"{len(samples):,} {kind}" for kind, samples in readable.items())
     print(f"{counts}; {len(asked.gallery) - len(question.gallery)} of the gallery cannot be decoded")
-    metrics = {name: find_entry(name).metric for name in (*NAMES, *VARIANTS)}
-    return [recall_of(name, metric, question, found) for name, metric in metrics.items()]
+    return [
+        recall_of(name, spec.metric, question, found) | {"stored bytes": row_bytes(spec)}
+        for name, spec in specs.items()
+    ]
 
 
 def measure_int8(queries: int, calibrate: Path | None) -> list[dict[str, Any]]:
@@ -261,6 +271,7 @@ def main() -> None:
     """Measure, print, write the rows."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--queries", type=int, default=60)
+    parser.add_argument("--networks", nargs="+", choices=NAMES, default=NAMES, help="those whose recall is measured")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=2.0)
     bf16 = has_bf16() and "ONEDNN_MAX_CPU_ISA" not in os.environ  # OpenVINO fails in bf16 where that forbids it
@@ -272,7 +283,7 @@ def main() -> None:
     print(*(f"{key} {value}" for key, value in describe().items()), sep=", ")
     measured: list[dict[str, Any]] = []
     if given.only in (None, "recall"):
-        measured += measure_recall(given.queries)
+        measured += measure_recall(given.queries, given.networks)
     if given.only in (None, "int8"):
         measured += measure_int8(given.queries, given.calibrate)
     if given.only in (None, "speed"):

@@ -440,6 +440,9 @@ class GalleryAPI(Protocol):
         again: bool = False,
     ) -> list[Outcome]:
         """Add files, folders or items, and return the outcome of each; see `add_iter`."""
+        return list(
+            self.add_iter(what, key=key, attributes=attributes, tenant=tenant, exif=exif, exclude=exclude, again=again)
+        )
 
     def add_iter(
         self,

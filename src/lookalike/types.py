@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Metric = Literal["hamming", "cosine"]
+Storage = Literal["float16", "int8"]
+"""The numbers in which the catalog stores a vector; hashes are stored as they are."""
 Evidence = Literal["exact", "copy", "variant", "similar"]
 Op = Literal["eq", "ne", "lt", "lte", "gt", "gte", "in", "exists"]
 OutcomeKind = Literal["added", "unchanged", "updated", "duplicate", "rejected", "linked", "missing", "removed", "moved"]
@@ -32,6 +34,9 @@ ExifFields = Mapping[str, str | int | float]
 
 FULLY_EXACT = math.inf
 """`exact_within` of an exhaustive search: nothing was missed at any distance."""
+INT8_SUFFIX = "-int8"
+"""Ends the fingerprint of vectors that are stored in 8 bits: it stands in every index, export and catalog, and a spec
+with it differs from one of the same vectors at half precision."""
 NO_GUARANTEE = -1.0
 """`exact_within` of an approximate search: matches may be missed at any distance."""
 
@@ -40,8 +45,9 @@ NO_GUARANTEE = -1.0
 class FeatureSpec:
     """Description of feature rows, stored with every index; a mismatch is an error on opening.
 
-    `width` is the number of columns: bytes for `hamming`, floats for `cosine`. `fingerprint` covers weights and
-    preprocessing, so that an index or a threshold is never used with another encoder.
+    `width` is the number of columns: bytes for `hamming`, floats for `cosine`. `fingerprint` covers weights,
+    preprocessing and, by `INT8_SUFFIX`, the stored precision, so that an index or a threshold is never used with
+    features of another kind.
     """
 
     name: str
@@ -56,6 +62,11 @@ class FeatureSpec:
     def dtype(self) -> np.dtype[Any]:
         """uint8 for packed bits, float32 for vectors."""
         return np.dtype(np.uint8 if self.metric == "hamming" else np.float32)
+
+    @property
+    def storage(self) -> Storage:
+        """The numbers in which the catalog stores a vector."""
+        return "int8" if self.metric == "cosine" and self.fingerprint.endswith(INT8_SUFFIX) else "float16"
 
     @property
     def scale(self) -> float:

@@ -15,11 +15,12 @@ from sqlalchemy import update
 
 from lookalike.catalog import Catalog, NewImage
 from lookalike.catalog.schema import meta
-from lookalike.types import FeatureSpec
+from lookalike.types import INT8_SUFFIX, FeatureSpec
 from tests.support.engines import postgresql
 
 HASH = FeatureSpec("phash", "hamming", 8, "one")
 VECTOR = FeatureSpec("vgg16", "cosine", 64, "two")
+INT8 = FeatureSpec("small", "cosine", 64, "three" + INT8_SUFFIX)
 
 
 @contextmanager

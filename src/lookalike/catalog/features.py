@@ -2,6 +2,8 @@
 
 Hashes are stored as they are, unit vectors at half precision, in half the bytes: it keeps 11 bits of each number, which
 moves the cosine of two unit vectors by less than 0.001 (0.0002 at most, measured on random rows of 512 dimensions).
+Vectors of an encoder with `storage = "int8"` take a byte a number: a row is divided by its largest magnitude,
+multiplied by 127 and rounded, so that zero stays zero. No scale is kept, for a row is of unit length when it is read.
 
 At a billion images the features are a terabyte, which an engine holds anyway. A catalog created with `features=engine`
 therefore keeps a feature only until every index of its spec has flushed it. The price: such an image cannot lend its
@@ -10,7 +12,7 @@ the images again, but no longer from the catalog.
 """
 
 import random
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -49,9 +51,11 @@ from lookalike.catalog.statements import (
 )
 from lookalike.distances import are_unit
 from lookalike.errors import BadInput, Damaged
-from lookalike.types import Features, FeatureSpec, Record
+from lookalike.types import Features, FeatureSpec, Record, Storage
 
-HALF = np.dtype("<f2")
+DTYPES: Mapping[Storage, np.dtype[Any]] = {"float16": np.dtype("<f2"), "int8": np.dtype(np.int8)}
+MAX_INT8 = 127
+"""The largest magnitude of a number in 8 bits; -128 is unused, so that a vector and its opposite round alike."""
 RELEASE_BATCH = 4096
 """Images whose features one transaction releases; their rows are locked for its duration."""
 CLEAR_BATCH = 16_384
@@ -73,12 +77,12 @@ def at_storage_precision(spec: FeatureSpec, rows: Features) -> Features:
     _check_rows(spec, rows)
     if spec.metric == "hamming":
         return rows
-    return _widen(rows.astype(HALF))
+    return _widen(_narrow(spec, rows))
 
 
 def row_bytes(spec: FeatureSpec) -> int:
     """The stored size of one row, in bytes."""
-    return spec.width if spec.metric == "hamming" else spec.width * HALF.itemsize
+    return spec.width if spec.metric == "hamming" else spec.width * DTYPES[spec.storage].itemsize
 
 
 def pack(spec: FeatureSpec, rows: Sequence[Features]) -> list[bytes]:
@@ -87,7 +91,7 @@ def pack(spec: FeatureSpec, rows: Sequence[Features]) -> list[bytes]:
         return []
     stacked = np.stack(rows)
     _check_rows(spec, stacked)
-    data = stacked.tobytes() if spec.metric == "hamming" else stacked.astype(HALF).tobytes()
+    data = stacked.tobytes() if spec.metric == "hamming" else _narrow(spec, stacked).tobytes()
     size = row_bytes(spec)
     return [data[start : start + size] for start in range(0, len(data), size)]
 
@@ -101,13 +105,21 @@ def unpack(spec: FeatureSpec, blobs: Sequence[bytes]) -> Features:
         raise Damaged(f"the catalog holds {spec.name} features of a wrong size; restore the catalog from a backup")
     if spec.metric == "hamming":
         return np.frombuffer(data, dtype=np.uint8).reshape(-1, spec.width).copy()
-    return _widen(np.frombuffer(data, dtype=HALF).reshape(-1, spec.width))
+    return _widen(np.frombuffer(data, dtype=DTYPES[spec.storage]).reshape(-1, spec.width))
 
 
-def _widen(halves: NDArray[Any]) -> Features:
-    rows = halves.astype(np.float32)
+def _widen(stored: NDArray[Any]) -> Features:
+    """Rows of unit length, float32, of the numbers `(n, width)` in which they are stored."""
+    rows = stored.astype(np.float32)
     rows /= np.sqrt(np.square(rows).sum(axis=1, keepdims=True))
     return rows
+
+
+def _narrow(spec: FeatureSpec, rows: Features) -> NDArray[Any]:
+    """The numbers in which unit rows `(n, width)` are stored."""
+    if spec.storage == "int8":
+        rows = np.rint(rows * (MAX_INT8 / np.abs(rows).max(axis=1, keepdims=True)))
+    return rows.astype(DTYPES[spec.storage])
 
 
 def _check_rows(spec: FeatureSpec, rows: Features) -> None:

@@ -273,21 +273,6 @@ class Client(GalleryAPI):
                 break
         return records
 
-    def add(
-        self,
-        what: Addable,
-        *,
-        key: str | None = None,
-        attributes: Attributes | None = None,
-        tenant: str = DEFAULT_TENANT,
-        exif: bool = True,
-        exclude: Sequence[str] = (),
-        again: bool = False,
-    ) -> list[Outcome]:
-        return list(
-            self.add_iter(what, key=key, attributes=attributes, tenant=tenant, exif=exif, exclude=exclude, again=again)
-        )
-
     def add_iter(
         self,
         what: Addable,

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from lookalike.errors import BadSetting
 from lookalike.pipeline import Calibration
-from lookalike.types import InputSpec, Metric
+from lookalike.types import InputSpec, Metric, Storage
 
 Precision = Literal["fp32", "bf16", "int8"]
 PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16", "int8")
@@ -35,6 +35,7 @@ class ModelEntry:
     network's own color order, unless all three are left out.
     output: `output` (name; default: the only one), `pooling` over the two spatial axes of a four-dimensional output,
     `normalise` (unit rows under L2), `dimensions`, `metric`: "cosine", or "hamming" for the signs as packed bits.
+    `storage` of vectors in the catalog: "float16", or "int8", a byte a dimension.
     `bf16`: bfloat16 gives the same features (cosine >= 0.9999), so it may be chosen automatically.
     `threshold` is the distance (0..1) below which a match counts as a copy, where it is known.
     `as_written` executes a quantised network's operations in floats, one by one, instead of in 8-bit arithmetic.
@@ -71,6 +72,7 @@ class ModelEntry:
     pooling: Literal["max", "avg", "none"] = "none"
     normalise: bool = True
     metric: Metric = "cosine"
+    storage: Storage = "float16"
     bf16: bool = False
     as_written: bool = False
     threshold: float | None = None
@@ -216,6 +218,7 @@ _CHECKS: Mapping[str, Callable[[Any], str | None]] = {
     "normalise": _flag,
     "dimensions": _between(1, 65536, int),
     "metric": _one_of("cosine", "hamming"),
+    "storage": _one_of("float16", "int8"),
     "bf16": _flag,
     "as_written": _flag,
     "threshold": _between(0, 1),
@@ -247,8 +250,8 @@ def _check_consistency(name: str, table: Mapping[str, Any], where: str) -> None:
         if name != "phash":
             raise BadSetting(f"{where}: [{name}] network phash is built in and reserved for the name phash")
         return
-    if table.get("metric") == "hamming" and table["dimensions"] % 8:
-        raise BadSetting(f"{where}: [{name}] dimensions must be a multiple of 8 with hamming: 8 signs make a byte")
+    if table.get("metric") == "hamming":
+        _check_hash(name, table, where)
     if table.get("windows") and (table.get("network"), table.get("metric")) != ("vgg16-copy", "hamming"):
         raise BadSetting(f"{where}: [{name}] windows needs network vgg16-copy and metric hamming")
     if table.get("network") == "vgg16-copy":
@@ -262,3 +265,10 @@ def _check_consistency(name: str, table: Mapping[str, Any], where: str) -> None:
             raise BadSetting(f"{where}: [{name}] requires the field {field!r}, as every wheel does")
     if table.get("dtype") == "uint8" and {"scale", "mean", "std"} & set(table):
         raise BadSetting(f"{where}: [{name}] dtype uint8 takes raw pixels: leave out scale, mean and std")
+
+
+def _check_hash(name: str, table: Mapping[str, Any], where: str) -> None:
+    if table["dimensions"] % 8:
+        raise BadSetting(f"{where}: [{name}] dimensions must be a multiple of 8 with hamming: 8 signs make a byte")
+    if "storage" in table:
+        raise BadSetting(f"{where}: [{name}] storage is of vectors (metric cosine); hashes are stored as they are")

@@ -21,7 +21,7 @@ from lookalike.encoders.weight_files import (
 from lookalike.errors import BadSetting, LookalikeError, NotFound, Unavailable
 from lookalike.interfaces import Encoder
 from lookalike.optional import require, require_installed
-from lookalike.types import FeatureSpec
+from lookalike.types import INT8_SUFFIX, FeatureSpec
 
 if TYPE_CHECKING:
     from lookalike.encoders.openvino_runtime import Network
@@ -192,7 +192,8 @@ def _fingerprint(entry: ModelEntry, network: "Network") -> str:
 def _spec(entry: ModelEntry, fingerprint: str) -> FeatureSpec:
     """The features of an entry's network, before it is applied to windows."""
     width = entry.dimensions // 8 if entry.metric == "hamming" else entry.dimensions
-    return FeatureSpec(entry.name, entry.metric, width, fingerprint)
+    stored = fingerprint + INT8_SUFFIX if entry.storage == "int8" else fingerprint
+    return FeatureSpec(entry.name, entry.metric, width, stored)
 
 
 def encoder_spec(
@@ -276,6 +277,7 @@ def info(name: str, cache: Path, *, user_file: Path | None = None) -> ModelInfo:
         return ModelInfo(**about, pulled=False)
     data = read_file(path, entry)
     identity = _fingerprint(entry, _loader(entry).open_network(path, entry))
+    identity = _spec(entry, identity).fingerprint
     if entry.windows:
         identity = _openvino_module(_WINDOWS, name).fingerprint_of(identity)
     digest = hashlib.sha256(data).hexdigest()

@@ -26,7 +26,7 @@ from lookalike.gallery.originals import Originals
 from lookalike.gallery.pipeline_changes import PipelineChanges
 from lookalike.gallery.pipeline_pool import CurrentPipelines, PipelineBuilder, PipelinePool
 from lookalike.gallery.presence import FilePresence
-from lookalike.gallery.probabilities import CalibrationReader, HitProbabilities
+from lookalike.gallery.probabilities import CalibrationReader
 from lookalike.gallery.queries import QueryReader
 from lookalike.gallery.recall_meter import RecallMeter
 from lookalike.gallery.search import Searcher, SearchRequest, SearchRun
@@ -200,14 +200,10 @@ class Gallery(GalleryAPI):
     def _search(
         self, queries: Iterable[Query], options: SearchOptions, excluded: Mapping[bytes, frozenset[int]]
     ) -> Iterator[tuple[Query, Answer | Failure]]:
-        check_search_options(options)
-        request = replace(self._search_request(options), excluded=excluded)
-        request.check()
+        request, opened, windowed = self._prepare_search(options)
         min_sequence = options.get("min_sequence")
         if min_sequence is not None and min_sequence > (last := self.catalog.changes.last_sequence()):
             raise UnsupportedQuery(f"min_sequence {min_sequence} is in the future: the last change is {last}")
-        opened = self._pipelines.open(options.get("pipelines"))
-        request = replace(request, probabilities=self._probabilities(request, options, opened))
         reader = self._query_reader(opened, options.get("tenant", DEFAULT_TENANT), verify=request.verify)
         run = SearchRun(
             self.catalog,
@@ -216,11 +212,11 @@ class Gallery(GalleryAPI):
             self._recall_meter,
             self.pipelines,
             opened,
-            self._pipelines.open_windows() if request.verify else (),
+            windowed,
             reader,
             options,
         )
-        return run.answers(queries, request)
+        return run.answers(queries, replace(request, excluded=excluded))
 
     def encode(
         self, images: Iterable[Query], *, pipelines: Sequence[str] | None = None, tenant: str = DEFAULT_TENANT
@@ -262,15 +258,10 @@ class Gallery(GalleryAPI):
         return explain_pair(key, asked, stored, pixels, comparison, pipelines)
 
     def why_not(self, query: Query, key: str, **options: Unpack[SearchOptions]) -> Diagnosis:
-        check_search_options(options)
-        request = self._search_request(options)
-        request.check()
-        opened = self._pipelines.open(options.get("pipelines"))
-        request = replace(request, probabilities=self._probabilities(request, options, opened))
+        request, opened, windowed = self._prepare_search(options)
         tenant = options.get("tenant", DEFAULT_TENANT) or DEFAULT_TENANT
         reader = self._query_reader(opened, tenant, verify=True)
         asked, stored = reader.read_one(query), reader.read_one(StoredImage(key, tenant))
-        windowed = self._pipelines.open_windows() if request.verify else []
         sequence = ensure_fresh([*opened, *windowed], options.get("min_sequence"))
         pipelines = [o.pipeline for o in opened]
         searcher = Searcher(self.catalog, pipelines, self._verifier, reader, windowed=[o.pipeline for o in windowed])
@@ -422,21 +413,6 @@ class Gallery(GalleryAPI):
             self._calibrations.forget()
 
     # Writing
-
-    def add(
-        self,
-        what: Addable,
-        *,
-        key: str | None = None,
-        attributes: Attributes | None = None,
-        tenant: str = DEFAULT_TENANT,
-        exif: bool = True,
-        exclude: Sequence[str] = (),
-        again: bool = False,
-    ) -> list[Outcome]:
-        return list(
-            self.add_iter(what, key=key, attributes=attributes, tenant=tenant, exif=exif, exclude=exclude, again=again)
-        )
 
     def add_iter(
         self,
@@ -824,9 +800,13 @@ class Gallery(GalleryAPI):
         pipelines = [o.pipeline for o in opened]
         return QueryReader(self.catalog, pipelines, decoder, self._originals, tenant, reduced_side=side)
 
-    def _search_request(self, options: SearchOptions) -> SearchRequest:
+    def _prepare_search(
+        self, options: SearchOptions
+    ) -> tuple[SearchRequest, list[OpenPipeline], Sequence[OpenPipeline]]:
+        """Check the options of a search, and open its pipelines and those of windows."""
+        check_search_options(options)
         tenant_id = self._searched_tenant(options.get("tenant", DEFAULT_TENANT))
-        return SearchRequest(
+        request = SearchRequest(
             k=options.get("k", 10),
             page=options.get("page", 1),
             tenant=tenant_id,
@@ -838,11 +818,10 @@ class Gallery(GalleryAPI):
             verify_ms=options.get("verify_ms", DEFAULT_BUDGET_MS),
             deep=options.get("deep", False),
         )
-
-    def _probabilities(
-        self, request: SearchRequest, options: SearchOptions, opened: Sequence[OpenPipeline]
-    ) -> HitProbabilities | None:
-        pipelines = [o.pipeline for o in opened]
-        return self._calibrations.probabilities(
-            request.tenant, pipelines, options.get("max_false"), verify=request.verify
+        request.check()
+        opened = self._pipelines.open(options.get("pipelines"))
+        probabilities = self._calibrations.probabilities(
+            tenant_id, [o.pipeline for o in opened], options.get("max_false"), verify=request.verify
         )
+        windowed = self._pipelines.open_windows() if request.verify else ()
+        return replace(request, probabilities=probabilities), opened, windowed

@@ -21,11 +21,18 @@ from lookalike.catalog import (
 )
 from lookalike.catalog.records import check_expected
 from lookalike.errors import BadInput, ImageRejected, NotFound, Unavailable
-from lookalike.gallery.item_lookup import IngestItem, ItemLookup, has_attributes, location, removed_reason, taken_reason
+from lookalike.gallery.item_lookup import (
+    IngestItem,
+    ItemLookup,
+    Prefetcher,
+    has_attributes,
+    location,
+    removed_reason,
+    taken_reason,
+)
 from lookalike.gallery.missing_files import MissingFinder
 from lookalike.gallery.originals import Originals
 from lookalike.gallery.pipeline_pool import EncodingSet
-from lookalike.gallery.prefetch import Prefetcher
 from lookalike.gallery.presence import FileId, file_id
 from lookalike.gallery.verification_records import RecordMaker
 from lookalike.imaging import DecodePool, Source, Unchanged

@@ -1,22 +1,24 @@
-"""Looks up what is known of items before they are read: their keys, stored images and files."""
+"""Known before decoding: keys, stored images and files of items; and the bytes of objects, which are read ahead."""
 
 import os
 import platform
 import re
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import islice
 
 from lookalike.catalog import Catalog, ExistingImage, FileLocation, Removal, StoredFile
 from lookalike.catalog.origins import Root, root_of
-from lookalike.errors import BadInput
-from lookalike.gallery.originals import Originals
+from lookalike.errors import BadInput, ImageRejected, LookalikeError, NotFound, Unavailable
+from lookalike.gallery.originals import READ_THREADS, Originals
 from lookalike.gallery.presence import FileId, file_id
 from lookalike.gallery.verification_records import RecordMaker
 from lookalike.image_files import is_text
-from lookalike.sources.urls import canonical_url, is_url
+from lookalike.sources.objects import ObjectInfo, stat_object
+from lookalike.sources.urls import MEMBER, canonical_url, is_url
 from lookalike.types import FeatureSpec, Found, FoundFile, FoundObject, Item, Outcome, OutcomeKind, ScannedFolder
 
 
@@ -449,3 +451,116 @@ def _own_item(found: Found) -> Item | None:
     if isinstance(found, FoundObject) and found.key is not None:
         return Item(found.key, found.url, found.attributes)
     return found if isinstance(found, Item) else None
+
+
+MAX_AHEAD = 4 * READ_THREADS
+"""Objects read, and not decoded yet."""
+MAX_AHEAD_BYTES = 256 * 1024 * 1024
+"""Bytes of these, as far as their sizes are known; one object may be larger."""
+MAX_CONSECUTIVE_FAILURES = 2 * READ_THREADS
+"""Objects in a row that could not be reached, each after several attempts, from which on the store is down."""
+
+
+class Prefetcher:
+    """Reads the objects of one run of adding images. Threads are started for the first object."""
+
+    def __init__(self, originals: Originals) -> None:
+        self._originals = originals
+        self._threads: ThreadPoolExecutor | None = None
+        self._failures = 0
+
+    def close(self) -> None:
+        """Read nothing more."""
+        if self._threads is not None:
+            self._threads.shutdown(wait=True, cancel_futures=True)
+            self._threads = None
+
+    def run(self, tasks: Iterator[IngestItem | Outcome]) -> Iterator[IngestItem | Outcome]:
+        """Yield tasks in their order, those of objects with their bytes; one that cannot be read is a rejected outcome.
+
+        Raises Unavailable where so many in a row could not be reached that the store must be down.
+        """
+        ahead: deque[tuple[IngestItem | Outcome, Future[bytes] | None, int]] = deque()
+        nbytes = 0
+        for task in tasks:
+            future, size = None, 0
+            if not isinstance(task, Outcome) and task.is_unread:
+                future, size = self._pool().submit(self.read, task), task.nbytes or 0
+            elif not ahead:
+                yield task
+                continue
+            ahead.append((task, future, size))
+            nbytes += size
+            while ahead and (len(ahead) >= MAX_AHEAD or nbytes > MAX_AHEAD_BYTES or _is_ready(ahead[0][1])):
+                first, future, size = ahead.popleft()
+                nbytes -= size
+                yield self._finished(first, future)
+        while ahead:
+            first, future, _ = ahead.popleft()
+            yield self._finished(first, future)
+
+    def read(self, task: IngestItem) -> bytes:
+        """Return the bytes of one object; raises as `Originals.read`."""
+        assert task.path is not None
+        return self._originals.read(task.path, nbytes=task.nbytes)
+
+    def with_facts(self, chunk: list[Found]) -> list[Found]:
+        """Return found things with the size and ETag of those objects whose list did not say them."""
+        at = [n for n, one in enumerate(chunk) if isinstance(one, FoundObject) and _needs_facts(one)]
+        if not at:
+            return chunk
+        result = list(chunk)
+        wanted = [one for n in at if isinstance(one := chunk[n], FoundObject)]
+        for n, one, facts in zip(at, wanted, self._pool().map(_facts, wanted), strict=True):
+            if isinstance(facts, ObjectInfo):
+                result[n] = replace(one, etag=facts.etag, nbytes=facts.nbytes)
+            else:
+                self._note(facts)
+                result[n] = Outcome(one.relative, one.url, "rejected", _reason(facts))
+        return result
+
+    def _pool(self) -> ThreadPoolExecutor:
+        if self._threads is None:
+            self._threads = ThreadPoolExecutor(READ_THREADS, thread_name_prefix="lookalike-read")
+        return self._threads
+
+    def _finished(self, task: IngestItem | Outcome, future: Future[bytes] | None) -> IngestItem | Outcome:
+        if isinstance(task, Outcome) or future is None:
+            return task
+        try:
+            task.data = future.result()
+        except LookalikeError as error:
+            self._note(error)
+            return task.rejected(_reason(error))
+        self._failures = 0
+        return task
+
+    def _note(self, error: LookalikeError) -> None:
+        if not isinstance(error, Unavailable):
+            self._failures = 0
+            return
+        self._failures += 1
+        if self._failures >= MAX_CONSECUTIVE_FAILURES:
+            raise Unavailable(
+                f"{self._failures} objects in a row could not be reached; run the same command again later. "
+                f"The last one: {error}"
+            ) from error
+
+
+def _is_ready(future: Future[bytes] | None) -> bool:
+    return future is None or future.done()
+
+
+def _needs_facts(one: FoundObject) -> bool:
+    return one.etag is None and one.data is None and is_url(one.url) and MEMBER not in one.url
+
+
+def _facts(one: FoundObject) -> ObjectInfo | LookalikeError:
+    try:
+        return stat_object(one.url)
+    except (BadInput, NotFound, Unavailable) as error:
+        return error
+
+
+def _reason(error: LookalikeError) -> str:
+    return f"{error.reason if isinstance(error, ImageRejected) else 'unreadable'}: {error}"

@@ -26,7 +26,7 @@ CACHED_RESULTS = 4096
 """Pairs whose result is kept, so that the pages of a search agree."""
 
 
-COMPARISON_VERSION = 1
+COMPARISON_VERSION = 2
 """To be raised when comparing the same bytes may give another result: pairs in catalogs are compared again then."""
 
 log = logging.getLogger("lookalike")

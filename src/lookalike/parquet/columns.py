@@ -59,8 +59,10 @@ def schema_of(specs: Collection[FeatureSpec], version: str) -> pa.Schema:
 
 
 def feature_type(spec: FeatureSpec) -> pa.DataType:
-    """The type of a spec's column: bytes of a hash, numbers of 16 bits of a vector, as the catalog stores them."""
-    return pa.binary(spec.width) if spec.metric == "hamming" else pa.list_(pa.float16(), spec.width)
+    """The type of a spec's column: bytes of a hash, numbers of 16 or 8 bits of a vector, as the catalog stores them."""
+    if spec.metric == "hamming":
+        return pa.binary(spec.width)
+    return pa.list_(pa.int8() if spec.storage == "int8" else pa.float16(), spec.width)
 
 
 def specs_in(schema: pa.Schema, file: object) -> Mapping[str, FeatureSpec]:

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from lookalike import __version__
 from lookalike.catalog import Catalog
+from lookalike.catalog.features import DTYPES, row_bytes
 from lookalike.catalog.transfer import WholeImage, read_whole_images
 from lookalike.durability import sync_folder
 from lookalike.errors import BadInput, NotFound, Unavailable
@@ -119,7 +120,7 @@ def _features(spec: FeatureSpec, stored: Sequence[bytes | None]) -> pa.Array:
     """The column of a spec's features, of the bytes that the catalog stores."""
     if spec.metric == "hamming":
         return pa.array(stored, feature_type(spec))
-    empty = bytes(2 * spec.width)
-    numbers = np.frombuffer(b"".join(empty if vector is None else vector for vector in stored), "<f2")
+    empty = bytes(row_bytes(spec))
+    numbers = np.frombuffer(b"".join(empty if vector is None else vector for vector in stored), DTYPES[spec.storage])
     mask = pa.array([vector is None for vector in stored])
     return pa.FixedSizeListArray.from_arrays(pa.array(numbers), spec.width, mask=mask)

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lookalike.catalog import NewImage
-from lookalike.distances import are_unit
+from lookalike.distances import are_unit, normalise
 from lookalike.errors import BadInput, FeatureMismatch, NotFound, Unavailable
 from lookalike.gallery import Gallery
 from lookalike.parquet.columns import FEATURES, USABLE, specs_in
@@ -193,6 +193,8 @@ def _arrays(column: pa.Array, spec: FeatureSpec) -> Iterator[Features | None]:
         return
     width = spec.width
     numbers = column.values.to_numpy(zero_copy_only=False).reshape(-1, width)  # of null rows, too
+    if spec.storage == "int8":
+        numbers = normalise(numbers)
     for number, valid in enumerate(column.is_valid().to_pylist(), column.offset):
         yield numbers[number].astype(np.float32) if valid else None
 

@@ -21,7 +21,6 @@ from lookalike.server.routes import (
     compare,
     docs,
     duplicates,
-    explain,
     folders,
     images,
     jobs,
@@ -30,7 +29,6 @@ from lookalike.server.routes import (
     search,
     search_batch,
     status,
-    why_not,
 )
 from lookalike.server.url_fetch.fetcher import Fetcher
 
@@ -41,8 +39,6 @@ ROUTERS = (
     search,
     search_batch,
     compare,
-    explain,
-    why_not,
     duplicates,
     cleanup,
     jobs,

@@ -9,9 +9,8 @@ from pydantic import TypeAdapter
 
 from lookalike.server.routes.bulk_upload import BatchItem
 from lookalike.server.routes.cleanup import ApplyRequest, PlanRequest, UndoRequest
-from lookalike.server.routes.compare import CompareRequest
+from lookalike.server.routes.compare import CompareRequest, ExplainRequest, WhyNotRequest
 from lookalike.server.routes.duplicates import NotAMatch
-from lookalike.server.routes.explain import ExplainRequest
 from lookalike.server.routes.folders import FolderRequest
 from lookalike.server.routes.images import DeleteJson, PatchJson, PutJson
 from lookalike.server.routes.jobs import JobRequest
@@ -19,7 +18,6 @@ from lookalike.server.routes.keys import CreateKey
 from lookalike.server.routes.pipelines import AddPipeline, DropIndex, PromotePipeline
 from lookalike.server.routes.search import SearchRequest
 from lookalike.server.routes.search_batch import SearchBatchRequest
-from lookalike.server.routes.why_not import WhyNotRequest
 from lookalike.wire.objects import Problem
 
 MODELS = (

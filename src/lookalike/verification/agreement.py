@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lookalike.types import Box
-from lookalike.verification.raster import Grey, window_mean
+from lookalike.verification.raster import Grey, components, window_mean
 
 MIN_VARIANCE: Final = 25.0
 """Variance of luma in a window (levels squared) from which a pixel counts as textured: twice the noise of JPEG 15."""
@@ -80,17 +80,35 @@ def share_agreeing(first: Moments, second: Moments) -> float | None:
     return float(np.count_nonzero(textured & agrees) / count) if count >= MIN_TEXTURED else None
 
 
-def agreement(first: Moments, second: Moments, mask: NDArray[np.bool_]) -> Agreement:
-    """Compare two aligned blurred images where `mask` holds."""
+@dataclass(frozen=True, slots=True)
+class AgreementMap:
+    """Where two aligned images agree: `share` and `textured` of `Agreement`, strong texture, and what agrees of it."""
+
+    share: float | None
+    textured: float
+    strong: NDArray[np.bool_]
+    agrees: NDArray[np.bool_]
+
+    def with_groups(self) -> Agreement:
+        """The result with the groups of cells that disagree, which cost as much as the map."""
+        if self.share is None:
+            return Agreement(None, self.textured, 0.0, 0, ())
+        return Agreement(self.share, self.textured, *_groups(self.strong, self.agrees))
+
+
+def agreement(first: Moments, second: Moments, mask: NDArray[np.bool_] | None) -> AgreementMap:
+    """Compare two aligned blurred images where `mask` holds; None: everywhere."""
     variance, agrees = correlate(first, second)
-    textured = (variance > MIN_VARIANCE) & mask
-    count, compared = int(np.count_nonzero(textured)), max(int(np.count_nonzero(mask)), 1)
-    if count < MIN_TEXTURED:
-        return Agreement(None, count / compared, 0.0, 0, ())
+    textured, strong = variance > MIN_VARIANCE, variance > STRONG_VARIANCE
+    if mask is not None:
+        textured &= mask
+        strong &= mask
+    count = int(np.count_nonzero(textured))
+    compared = max(textured.size if mask is None else int(np.count_nonzero(mask)), 1)
     agrees &= textured
-    strong = textured & (variance > STRONG_VARIANCE)
-    share = float(np.count_nonzero(agrees) / count)
-    return Agreement(share, count / compared, *_groups(strong, agrees & strong))
+    share = float(np.count_nonzero(agrees) / count) if count >= MIN_TEXTURED else None
+    agrees &= strong
+    return AgreementMap(share, count / compared, strong, agrees)
 
 
 def _groups(textured: NDArray[np.bool_], agrees: NDArray[np.bool_]) -> tuple[float, int, tuple[Box, ...]]:
@@ -100,14 +118,19 @@ def _groups(textured: NDArray[np.bool_], agrees: NDArray[np.bool_]) -> tuple[flo
     total = int(np.count_nonzero(counts))
     if not total:
         return 0.0, 0, ()
-    groups = _connected(counts & (agreeing <= MAX_CELL_AGREEMENT * texture))
+    disagreeing = counts & (agreeing <= MAX_CELL_AGREEMENT * texture)
+    groups = sorted(components(disagreeing), key=lambda group: -group.size)
     height, width = textured.shape
-    boxes = []
-    for group in sorted(groups, key=len, reverse=True):
-        top, left = (min(cell[axis] for cell in group) * CELL for axis in (0, 1))
-        bottom, right = ((max(cell[axis] for cell in group) + 1) * CELL for axis in (0, 1))
-        boxes.append(Box(left / width, top / height, min(right / width, 1.0), min(bottom / height, 1.0)))
-    return sum(map(len, groups)) / total, max(map(len, groups), default=0), tuple(boxes)
+    boxes = tuple(
+        Box(
+            group.left * CELL / width,
+            group.top * CELL / height,
+            min(group.right * CELL / width, 1.0),
+            min(group.bottom * CELL / height, 1.0),
+        )
+        for group in groups
+    )
+    return sum(group.size for group in groups) / total, max((group.size for group in groups), default=0), boxes
 
 
 def _cell_sums(values: NDArray[np.bool_]) -> NDArray[np.intp]:
@@ -116,19 +139,3 @@ def _cell_sums(values: NDArray[np.bool_]) -> NDArray[np.intp]:
     rows = np.add.reduceat(values.view(np.uint8), range(0, values.shape[0], CELL), axis=0, dtype=np.uint8)
     sums: NDArray[np.intp] = np.add.reduceat(rows, range(0, values.shape[1], CELL), axis=1, dtype=np.intp)
     return sums
-
-
-def _connected(cells: NDArray[np.bool_]) -> list[list[tuple[int, int]]]:
-    """Groups of true cells that touch, corners included."""
-    left = {(int(row), int(column)) for row, column in zip(*np.nonzero(cells), strict=True)}
-    groups = []
-    while left:
-        group, edge = [], [left.pop()]
-        while edge:
-            row, column = edge.pop()
-            group.append((row, column))
-            around = {(row + down, column + along) for down in (-1, 0, 1) for along in (-1, 0, 1)} & left
-            left -= around
-            edge.extend(around)
-        groups.append(group)
-    return groups

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lookalike.types import Pixels
-from lookalike.verification.raster import opencv
+from lookalike.verification.raster import opencv, shrink
 from lookalike.verification.xfeat import LocalFeatures
 
 Homography = NDArray[np.float64]
@@ -30,8 +30,12 @@ MIN_AREA, MAX_AREA = 0.005, 200.0
 BLOCK: Final = 8
 """Rows of descriptors multiplied at once; see `match`."""
 MAX_STEPS: Final = 40
+CLIMB_SIDE: Final = 240
 TRACKED_CORNERS: Final = 240
 MIN_TRACKED: Final = 12
+
+
+_UNIT_CORNERS: Final = np.array([[0, 0, 1], [1, 0, 1], [1, 1, 1], [0, 1, 1]], np.float64)
 
 
 def match(query: LocalFeatures, stored: LocalFeatures) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
@@ -106,24 +110,49 @@ def is_plausible(homography: Homography) -> bool:
     area = abs(float(np.linalg.det(homography)))
     if not MIN_AREA < area < MAX_AREA or np.abs(homography[2, :2]).max() > MAX_PERSPECTIVE:
         return False
-    corners = np.array([[0, 0, 1], [1, 0, 1], [1, 1, 1], [0, 1, 1]], np.float64) @ homography.T
-    return bool((corners[:, 2] > 0.05).all())  # all in front of the camera
+    return bool((_UNIT_CORNERS @ homography[2] > 0.05).all())  # all in front of the camera
 
 
-def track(warped: Pixels, stored: Pixels, mask: Pixels) -> Homography | None:
+def displacement(correction: Homography, width: int, height: int) -> float:
+    """The largest distance, in pixels, by which a correction moves a corner of the image."""
+    to_pixels = np.diag([width, height, 1.0])
+    moved = _corners(correction @ to_pixels) - _corners(to_pixels)
+    return float(np.linalg.norm(moved, axis=1).max())
+
+
+def are_near(first: Homography, second: Homography) -> bool:
+    """Whether two maps of relative coordinates differ by no more than an inlier's error in any corner."""
+    return bool(np.abs(_corners(first) - _corners(second)).max() < MAX_ERROR / GRID)
+
+
+def _corners(homography: Homography) -> NDArray[np.float64]:
+    """Where a map takes the corners of the unit square, (4, 2)."""
+    moved = _UNIT_CORNERS @ homography.T
+    return np.asarray(moved[:, :2] / moved[:, 2:])
+
+
+def find_corners(luma: Pixels) -> NDArray[np.float32]:
+    """Corners (n, 2) of an image, in pixels, the strongest first; twice as many as are tracked, for parts of it.
+
+    J. Shi, C. Tomasi, 1994, as OpenCV has it.
+    """
+    cv2 = opencv()
+    found = None if cv2 is None else cv2.goodFeaturesToTrack(luma, 2 * TRACKED_CORNERS, 0.01, 8)
+    return np.empty((0, 2), np.float32) if found is None else np.asarray(found[:, 0], np.float32)
+
+
+def track(warped: Pixels, stored: Pixels, corners: NDArray[np.float32]) -> Homography | None:
     """The small correction, in pixels, that maps the stored image onto the warped query; None where it isn't found.
 
     Corners of the stored image are tracked (B. Lucas, T. Kanade, 1981, in pyramids) to the query, there and back.
     """
-    if (cv2 := opencv()) is None:
+    if (cv2 := opencv()) is None or len(corners) < MIN_TRACKED:
         return None
-    corners = cv2.goodFeaturesToTrack(stored, TRACKED_CORNERS, 0.01, 8, mask=mask)
-    if corners is None or len(corners) < MIN_TRACKED:
-        return None
-    options = {"winSize": (15, 15), "maxLevel": 2}
+    criteria = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 15, 0.03)
+    options = {"winSize": (15, 15), "maxLevel": 2, "criteria": criteria}
     there, found, _ = cv2.calcOpticalFlowPyrLK(stored, warped, corners, None, **options)
     back, returned, _ = cv2.calcOpticalFlowPyrLK(warped, stored, there, None, **options)
-    good = (found & returned).ravel().astype(bool) & (np.abs(back - corners).max(axis=(1, 2)) < 0.7)
+    good = (found & returned).ravel().astype(bool) & (np.abs(back - corners).max(axis=1) < 0.7)
     if np.count_nonzero(good) < MIN_TRACKED:
         return None
     matrix, inliers = cv2.findHomography(corners[good], there[good], cv2.USAC_MAGSAC, 1.0, maxIters=500)
@@ -132,18 +161,27 @@ def track(warped: Pixels, stored: Pixels, mask: Pixels) -> Homography | None:
     return normalised(matrix)
 
 
-def climb(warped: Pixels, stored: Pixels, mask: Pixels) -> Homography | None:
+def climb(warped: Pixels, stored: Pixels, mask: Pixels | None) -> Homography | None:
     """The small correction of `track`, by maximising the correlation of the images; for shapes without corners.
 
-    Enhanced correlation coefficient (G. Evangelidis, E. Psarakis, 2008), affine, about 30 ms.
+    Enhanced correlation coefficient (G. Evangelidis, E. Psarakis, 2008), affine, on images of `CLIMB_SIDE` pixels at
+    most: it finds a tenth of a pixel, and its time grows with their number.
     """
     if (cv2 := opencv()) is None:
         return None
+    height, width = stored.shape
+    factor = min(1.0, CLIMB_SIDE / max(height, width))
+    size = max(1, round(width * factor)), max(1, round(height * factor))
+    if mask is not None and factor < 1:
+        mask = cv2.resize(mask, size, interpolation=cv2.INTER_NEAREST)
     criteria = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, MAX_STEPS, 1e-4)
+    start = np.eye(2, 3, dtype=np.float32)
     try:
         _, found = cv2.findTransformECC(
-            stored, warped, np.eye(2, 3, dtype=np.float32), cv2.MOTION_AFFINE, criteria, mask, 5
+            shrink(stored, *size), shrink(warped, *size), start, cv2.MOTION_AFFINE, criteria, mask, 5
         )
     except cv2.error:  # it did not converge
         return None
-    return normalised(np.vstack([found, [0, 0, 1]]))
+    across, down = size[0] / width, size[1] / height
+    to_small = np.array([[across, 0, across / 2 - 0.5], [0, down, down / 2 - 0.5], [0, 0, 1]])
+    return normalised(np.linalg.inv(to_small) @ np.vstack([found, [0, 0, 1]]) @ to_small)

@@ -1,16 +1,27 @@
 """Comparison of two images under a homography, in the frame of the stored one."""
 
+import math
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lookalike.types import Pixels
-from lookalike.verification.agreement import Agreement, Moments, agreement, moments
-from lookalike.verification.alignment import Homography, climb, is_plausible, normalised, track
+from lookalike.verification.agreement import AgreementMap, Moments, agreement, moments
+from lookalike.verification.alignment import (
+    TRACKED_CORNERS,
+    Homography,
+    climb,
+    displacement,
+    find_corners,
+    is_plausible,
+    normalised,
+    track,
+)
 from lookalike.verification.raster import blur, sharpness, shrink, soften, warp, window_mean
 from lookalike.verification.side import Side
 
@@ -22,11 +33,15 @@ _INNER: Final = (slice(TRIM, -TRIM), slice(TRIM, -TRIM))
 ALIGNED: Final = 0.998
 """Agreement from which an alignment is not refined."""
 MAX_REFINEMENTS: Final = 3
+MIN_GAIN: Final = 0.02
+"""Gain of agreement by a refinement from which another one is tried."""
+MIN_DISPLACEMENT: Final = 0.25
+"""Pixels by which a correction must move a corner of the frame to be tried: less than what the blur hides."""
 MAX_IDENTITY_ERROR: Final = 1e-6
 """Difference of the numbers of a matrix from the identity up to which no pixel moves visibly, in any image."""
 _IDENTITY: Final = np.eye(3)
 MAX_RECENT: Final = 8
-"""Images whose moments are kept, at most 4 MB each: a few a core."""
+"""Images whose moments and corners are kept, at most 4 MB each: a few a core."""
 MIN_BLUR: Final = 1.6
 """Ratio of sharpness from which the duller image counts as blurred."""
 PARTLY_ALIGNED, NEARLY_ALIGNED = 0.5, 0.97
@@ -35,15 +50,31 @@ PARTLY_ALIGNED, NEARLY_ALIGNED = 0.5, 0.97
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """What a comparison under a homography found; `overlap` is the share of the stored image that the query shows."""
+    """Two images compared under a homography, in a frame of `width` x `height` pixels.
+
+    `overlap` is the share of the stored image that the query shows.
+    """
 
     homography: Homography
-    evidence: Agreement
+    agreement: AgreementMap
     overlap: float
-    color: float | None
-    tone: float | None
-    detail: int
-    resolution: float
+    width: int
+    height: int
+
+    @property
+    def share(self) -> float:
+        """The share of textured pixels that agree, 0 where there are too few."""
+        return self.agreement.share or 0.0
+
+    @property
+    def detail(self) -> int:
+        """Pixels of the shorter side of the overlap."""
+        return round(min(self.width, self.height) * math.sqrt(self.overlap))
+
+    def resolution(self, query: Side, stored: Side) -> float:
+        """The scale of the comparison, of the full size of the more detailed image, at most 1."""
+        scale = full_scale(query, stored, self.homography)
+        return min(self.width / max(stored.width, stored.width * scale), 1.0)
 
 
 def compare(query: Side, stored: Side, homography: Homography) -> Compared | None:
@@ -52,87 +83,117 @@ def compare(query: Side, stored: Side, homography: Homography) -> Compared | Non
     if frame is None:
         return None
     source, reference = frame.images(query, stored)
-    blurred = _recent.of(stored) if reference is stored.luma else moments(blur(reference[_INNER]))
-    found = _compare(frame, source, blurred, homography)
-    for _ in range(MAX_REFINEMENTS):
-        better = None if _is_aligned(found) else _refined(frame, source, reference, blurred, found)
-        if better is None:
-            break
-        found = better
-    if not _is_aligned(found) and (found.evidence.share or 0.0) > PARTLY_ALIGNED:
+    target = _recent.of(stored) if reference is stored.luma else _Reference(reference)
+    found = _refined(frame, source, target, _compare(frame, source, target, homography))
+    if not _is_aligned(found) and (found.agreement.share or 0.0) > PARTLY_ALIGNED:
         found = _equally_sharp(reference, found)
-    overlap = float(np.count_nonzero(found.seen) / found.seen.size)
-    detail = round(min(frame.width, frame.height) * overlap**0.5)
-    color, tone = _colors(query, stored, found.homography)
-    resolution = frame.width / max(stored.width, stored.width * full_scale(query, stored, found.homography))
-    return Compared(found.homography, found.evidence, overlap, color, tone, detail, min(resolution, 1.0))
+    overlap = 1.0 if found.seen is None else float(np.count_nonzero(found.seen) / found.seen.size)
+    return Compared(found.homography, found.agreement, overlap, frame.width, frame.height)
 
 
-class _RecentMoments:
-    """Moments of the images that others were compared with last: an image is compared with its copies one by one."""
+class _Reference:
+    """The stored image at the resolution of a comparison; two threads may compute what it keeps both."""
+
+    def __init__(self, luma: Pixels) -> None:
+        self.luma = luma
+
+    @cached_property
+    def moments(self) -> Moments:
+        """Local moments of the trimmed image."""
+        return moments(blur(self.luma[_INNER]))
+
+    @cached_property
+    def corners(self) -> NDArray[np.float32]:
+        """Corners to track."""
+        return find_corners(self.luma)
+
+
+class _RecentReferences:
+    """The images that others were compared with last: an image is compared with its copies one by one."""
 
     def __init__(self, size: int) -> None:
         self._size = size
-        self._known: OrderedDict[Side, Moments] = OrderedDict()
+        self._known: OrderedDict[Side, _Reference] = OrderedDict()
         self._lock = threading.Lock()
 
-    def of(self, side: Side) -> Moments:
-        """The moments of an image at the size that it is kept at; two threads may compute them both."""
+    def of(self, side: Side) -> _Reference:
+        """The image at the size that it is kept at."""
         with self._lock:
-            known = self._known.get(side)
-        if known is None:
-            known = moments(blur(side.luma[_INNER]))
-        with self._lock:
-            self._known[side] = known
+            known = self._known.setdefault(side, _Reference(side.luma))
             self._known.move_to_end(side)
             while len(self._known) > self._size:
                 self._known.popitem(last=False)
         return known
 
 
-_recent = _RecentMoments(MAX_RECENT)
+_recent = _RecentReferences(MAX_RECENT)
 
 
 @dataclass(frozen=True, slots=True)
 class _Warped:
-    """The query warped onto the stored image, the pixels it shows, and how they agree there."""
+    """The query warped onto the stored image, the pixels it shows (None: all), and how they agree there."""
 
     homography: Homography
     warped: Pixels
-    seen: NDArray[np.bool_]
-    evidence: Agreement
+    seen: NDArray[np.bool_] | None
+    agreement: AgreementMap
 
 
 def _is_aligned(found: _Warped) -> bool:
-    return found.evidence.share is not None and found.evidence.share >= ALIGNED
+    return found.agreement.share is not None and found.agreement.share >= ALIGNED
 
 
-def _refined(frame: "_Frame", source: Pixels, reference: Pixels, blurred: Moments, found: _Warped) -> _Warped | None:
-    """The comparison with a better alignment; None where there is none."""
-    mask = np.asarray(np.where(found.seen, 255, 0), np.uint8)
-    share = found.evidence.share or 0.0
-    for correct in (track, climb):
-        if correct is climb and not PARTLY_ALIGNED <= share <= NEARLY_ALIGNED:
+def _refined(frame: "_Frame", source: Pixels, reference: _Reference, found: _Warped) -> _Warped:
+    """The comparison under the best alignment that small corrections lead to."""
+    for _ in range(MAX_REFINEMENTS):
+        better = None if _is_aligned(found) else _corrected(frame, source, reference, found)
+        if better is None:
             break
-        correction = correct(found.warped, reference, mask)
+        gain = (better.agreement.share or 0.0) - (found.agreement.share or 0.0)
+        found = better
+        if gain < MIN_GAIN:
+            break
+    return found
+
+
+def _corrected(frame: "_Frame", source: Pixels, reference: _Reference, found: _Warped) -> _Warped | None:
+    """The comparison under a better alignment; None where none is found."""
+    share = found.agreement.share or 0.0
+    for correct in (_track, _climb):
+        if correct is _climb and not PARTLY_ALIGNED <= share <= NEARLY_ALIGNED:
+            break
+        correction = correct(found, reference)
+        if correction is None:
+            continue
+        if displacement(correction, frame.width, frame.height) < MIN_DISPLACEMENT:
+            break  # aligned: what disagrees does so for other reasons
         to_relative = _to_relative(frame.width, frame.height)
-        refined = None
-        if correction is not None:
-            refined = normalised(found.homography @ to_relative @ correction @ np.linalg.inv(to_relative))
-        if refined is not None and is_plausible(refined):
-            again = _compare(frame, source, blurred, refined)
-            if (again.evidence.share or 0.0) > share:
+        corrected = normalised(found.homography @ to_relative @ correction @ np.linalg.inv(to_relative))
+        if corrected is not None and is_plausible(corrected):
+            again = _compare(frame, source, reference, corrected)
+            if (again.agreement.share or 0.0) > share:
                 return again
     return None
 
 
-def _compare(frame: "_Frame", source: Pixels, stored: Moments, homography: Homography) -> _Warped:
+def _track(found: _Warped, reference: _Reference) -> Homography | None:
+    corners = reference.corners
+    if found.seen is not None and len(corners):
+        across, down = corners.astype(np.intp).T
+        corners = corners[found.seen[down, across]]
+    return track(found.warped, reference.luma, corners[:TRACKED_CORNERS])
+
+
+def _climb(found: _Warped, reference: _Reference) -> Homography | None:
+    return climb(found.warped, reference.luma, None if found.seen is None else found.seen.view(np.uint8))
+
+
+def _compare(frame: "_Frame", source: Pixels, reference: _Reference, homography: Homography) -> _Warped:
     """Warp the query's luma onto the stored image and compare."""
     warped = _warped(source, frame.matrix(homography, source), frame.width, frame.height)
     seen = _overlap(homography, frame.width, frame.height)
-    clear = seen[_INNER] if seen[_INNER].all() else _clear_of(~seen[_INNER])
-    evidence = agreement(moments(blur(warped[_INNER])), stored, clear)
-    return _Warped(homography, warped, seen, evidence)
+    found = agreement(moments(blur(warped[_INNER])), reference.moments, _clear_of(seen))
+    return _Warped(homography, warped, seen, found)
 
 
 def _warped(source: Pixels, matrix: Homography, width: int, height: int) -> Pixels:
@@ -144,8 +205,11 @@ def _warped(source: Pixels, matrix: Homography, width: int, height: int) -> Pixe
 
 def _equally_sharp(reference: Pixels, found: _Warped) -> _Warped:
     """The comparison with the sharper image blurred as the other one is, where that agrees better."""
-    inside = np.ix_(found.seen.any(axis=1), found.seen.any(axis=0))
-    query, stored = sharpness(found.warped[inside]), sharpness(reference[inside])
+    if found.seen is None:
+        query, stored = sharpness(found.warped), sharpness(reference)
+    else:
+        inside = np.ix_(found.seen.any(axis=1), found.seen.any(axis=0))
+        query, stored = sharpness(found.warped[inside]), sharpness(reference[inside])
     if not 0 < MIN_BLUR * min(query, stored) < max(query, stored):
         return found
     first, second = found.warped, reference
@@ -153,10 +217,9 @@ def _equally_sharp(reference: Pixels, found: _Warped) -> _Warped:
         first = soften(first, stored)
     else:
         second = soften(second, query)
-    clear = _clear_of(~found.seen[_INNER])
-    evidence = agreement(moments(blur(first[_INNER])), moments(blur(second[_INNER])), clear)
-    better = (evidence.share or 0.0) > (found.evidence.share or 0.0)
-    return replace(found, evidence=evidence) if better else found
+    softened = agreement(moments(blur(first[_INNER])), moments(blur(second[_INNER])), _clear_of(found.seen))
+    better = (softened.share or 0.0) > (found.agreement.share or 0.0)
+    return replace(found, agreement=softened) if better else found
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,11 +276,11 @@ def full_scale(query: Side, stored: Side, homography: Homography) -> float:
     return float((area_ratio(homography) * query.width * query.height / (stored.width * stored.height)) ** 0.5)
 
 
-def _overlap(homography: Homography, width: int, height: int) -> NDArray[np.bool_]:
-    """The pixels of the stored frame that the query shows."""
+def _overlap(homography: Homography, width: int, height: int) -> NDArray[np.bool_] | None:
+    """The pixels of the stored frame that the query shows; None: all."""
     corners = np.array([[0, 0, 1], [1, 0, 1], [1, 1, 1], [0, 1, 1]], np.float64) @ homography.T
     if (corners >= 0).all() and (corners[:, :2] <= corners[:, 2:]).all():
-        return np.ones((height, width), np.bool_)
+        return None
     x = (np.arange(width, dtype=np.float32) + np.float32(0.5)) / np.float32(width)
     y = ((np.arange(height, dtype=np.float32) + np.float32(0.5)) / np.float32(height))[:, None]
     h = homography.astype(np.float32)
@@ -226,15 +289,17 @@ def _overlap(homography: Homography, width: int, height: int) -> NDArray[np.bool
     return np.asarray((depth > 0) & (across > 0) & (across < depth) & (down > 0) & (down < depth))
 
 
-def _clear_of(outside: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """The pixels whose windows, blurred, do not reach those outside."""
-    spread = outside.astype(np.float32)
+def _clear_of(seen: NDArray[np.bool_] | None) -> NDArray[np.bool_] | None:
+    """The pixels of the trimmed frame whose windows, blurred, reach seen pixels alone; None: all."""
+    if seen is None or (inner := seen[_INNER]).all():
+        return None
+    spread = (~inner).astype(np.float32)
     for _ in range(2):
         spread = (window_mean(spread) > 1e-4).astype(np.float32)
     return np.asarray(spread == 0)
 
 
-def _colors(query: Side, stored: Side, homography: Homography) -> tuple[float | None, float | None]:
+def compare_colors(query: Side, stored: Side, homography: Homography) -> tuple[float | None, float | None]:
     """Agreement of colors and of brightness in the overlap, -1..1 each; None where one image has none."""
     if query.colors is None or stored.colors is None:
         return None, None
@@ -242,11 +307,10 @@ def _colors(query: Side, stored: Side, homography: Homography) -> tuple[float | 
     source = query.colors
     matrix = pixel_matrix(homography, (width, height), (source.shape[1], source.shape[0]))
     inside = _overlap(homography, width, height)
-    shown = np.count_nonzero(inside)
-    if shown < 16:
+    if inside is not None and np.count_nonzero(inside) < 16:
         return None, None
     warped = _warped(source, matrix, width, height)
-    if shown == inside.size:
+    if inside is None:
         first, second = (image.reshape(-1, 3).astype(np.float32) for image in (warped, stored.colors))
     else:
         first, second = warped[inside].astype(np.float32), stored.colors[inside].astype(np.float32)

@@ -1,5 +1,6 @@
 """Filters and warps of grey images: by OpenCV where installed, else by numpy and Pillow with similar results."""
 
+from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final
 
@@ -74,6 +75,43 @@ def window_mean(image: Grey) -> Grey:
     total = padded.cumsum(axis=0).cumsum(axis=1)
     sums = total[WINDOW:, WINDOW:] - total[:-WINDOW, WINDOW:] - total[WINDOW:, :-WINDOW] + total[:-WINDOW, :-WINDOW]
     return np.asarray(sums / WINDOW**2, np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class Component:
+    """A connected group of cells: their number and the box around them, `right` and `bottom` excluded."""
+
+    size: int
+    left: int
+    top: int
+    right: int
+    bottom: int
+
+
+def components(cells: NDArray[np.bool_]) -> list[Component]:
+    """Groups of true cells that touch, corners included, in the order of their first cells."""
+    if (cv2 := opencv()) is not None:
+        _, _, stats, _ = cv2.connectedComponentsWithStats(cells.view(np.uint8), connectivity=8)
+        return [
+            Component(size, left, top, left + width, top + height)
+            for left, top, width, height, size in stats[1:].tolist()
+        ]
+    remaining = {(row, column) for row, column in np.argwhere(cells).tolist()}
+    found = []
+    for first in sorted(remaining):
+        if first not in remaining:
+            continue
+        remaining.remove(first)
+        group, edge = [], [first]
+        while edge:
+            row, column = edge.pop()
+            group.append((row, column))
+            around = {(row + down, column + along) for down in (-1, 0, 1) for along in (-1, 0, 1)} & remaining
+            remaining -= around
+            edge.extend(around)
+        rows, columns = zip(*group, strict=True)
+        found.append(Component(len(group), min(columns), min(rows), max(columns) + 1, max(rows) + 1))
+    return found
 
 
 def shrink(image: Pixels, width: int, height: int) -> Pixels:

@@ -10,8 +10,8 @@ import numpy as np
 from lookalike.types import Box, Matrix, Transform, Verification, VerificationMethod
 from lookalike.verification import xfeat
 from lookalike.verification.agreement import MIN_TEXTURED, MIN_VARIANCE, share_agreeing
-from lookalike.verification.alignment import Homography, find_alignments, normalised
-from lookalike.verification.comparison import ALIGNED, Compared, compare
+from lookalike.verification.alignment import Homography, are_near, find_alignments, normalised
+from lookalike.verification.comparison import ALIGNED, Compared, compare, compare_colors
 from lookalike.verification.side import TURNS, Scale, Side
 
 Small = Literal["query", "stored"]
@@ -27,6 +27,8 @@ CLEARLY: Final = 0.1
 """By how much the most similar orientation must correlate better than the next one, to be compared first."""
 SURE: Final = 0.8
 """Agreement from which no other alignment is tried."""
+SAME_SCENE: Final = 0.5
+"""Agreement from which the query is not mirrored: mirrored, even symmetric images agree in less."""
 SURE_INLIERS: Final = 12
 """Inliers from which a homography by local features counts fully."""
 MAX_BOXES: Final = 32
@@ -51,13 +53,10 @@ class Verifier:
             The evidence; `agreement` is None where either image is flat.
         """
         best = _Candidate(self._whole(query, stored), "whole", None)
-        strength = best.strength
-        for mirrored in (False, True):
-            if strength >= SURE or not self._uses_local_features:
+        for mirrored, enough in ((False, SURE), (True, SAME_SCENE)):
+            if best.strength >= enough or not self._uses_local_features:
                 break
-            found = self._local_candidate(query, stored, mirrored=mirrored)
-            if found is not None and found.strength > strength:
-                best, strength = found, found.strength
+            best = self._local_candidate(query, stored, best, mirrored=mirrored) or best
         return _result(query, stored, best)
 
     def extract(self, query: Side, *, mirrored: bool) -> None:
@@ -80,9 +79,7 @@ class Verifier:
             return None
         best: _Candidate | None = None
         for mirrored in (False, True):
-            found = self._local_candidate(query, stored, mirrored=mirrored, small=small)
-            if found is not None and (best is None or found.strength > best.strength):
-                best = found
+            best = self._local_candidate(query, stored, best, mirrored=mirrored, small=small) or best
             if best is not None and best.strength >= SURE:
                 break
         return None if best is None else _result(query, stored, best)
@@ -92,22 +89,25 @@ class Verifier:
         return xfeat.available() if self._local is None else self._local
 
     def _local_candidate(
-        self, query: Side, stored: Side, *, mirrored: bool, small: Small | None = None
+        self, query: Side, stored: Side, best: "_Candidate | None", *, mirrored: bool, small: Small | None = None
     ) -> "_Candidate | None":
-        """Compare the images as aligned by local features; None where they cannot be aligned."""
+        """Compare the images as aligned by local features; None where no alignment is better than `best`."""
         scales: tuple[Scale, Scale] = ("whole", "whole")
         if small is not None:
             scales = ("small", "large") if small == "query" else ("large", "small")
         features, other = query.features_at(scales[0], mirrored=mirrored), stored.features_at(scales[1])
         sizes = (query.width, query.height), (stored.width, stored.height)
-        best = None
+        better = None
         for alignment in find_alignments(features, other, sizes, mirrored=mirrored):
+            if best is not None and best.compared is not None:
+                if best.strength >= ALIGNED:
+                    break
+                if are_near(alignment.homography, best.compared.homography):
+                    continue  # refining it would lead to the same comparison
             found = _Candidate(compare(query, stored, alignment.homography), "local", alignment.inliers)
             if best is None or found.strength > best.strength:
-                best = found
-            if best.strength >= ALIGNED:
-                break
-        return best
+                best = better = found
+        return better
 
     def _whole(self, query: Side, stored: Side) -> Compared | None:
         """Compare the images without their borders, in the two most similar of the eight orientations."""
@@ -115,7 +115,7 @@ class Verifier:
         likely, second = np.argsort(-similarity, kind="stable")[:2].tolist()
         if similarity[likely] > max(ALIKE, similarity[second] + CLEARLY):
             compared = self._turned(query, stored, likely)
-            if compared is not None and (compared.evidence.share or 0.0) >= SURE:
+            if compared is not None and compared.share >= SURE:
                 return compared
         best, share = -1, MIN_WHOLE
         for turn in (likely, second):
@@ -142,8 +142,8 @@ class _Candidate:
     @property
     def strength(self) -> float:
         """Agreement, less where few matches support the alignment."""
-        share = None if self.compared is None else self.compared.evidence.share
-        return (share or 0.0) * min(1.0, (SURE_INLIERS if self.inliers is None else self.inliers) / SURE_INLIERS)
+        share = 0.0 if self.compared is None else self.compared.share
+        return share * min(1.0, (SURE_INLIERS if self.inliers is None else self.inliers) / SURE_INLIERS)
 
 
 def _turned(query: Box, stored: Box, turn: int) -> Homography:
@@ -170,7 +170,8 @@ def _result(query: Side, stored: Side, candidate: _Candidate) -> Verification:
         textured = min(float(np.mean(side.moments.variance > MIN_VARIANCE)) for side in (query, stored))
         flat = textured * query.whole.size < MIN_TEXTURED
         return NOTHING if flat else Verification(0.0, 0, 0, None, (), None, textured)
-    evidence, homography = best.evidence, best.homography
+    evidence, homography = best.agreement.with_groups(), best.homography
+    color, tone = compare_colors(query, stored, homography)
     border, crop = _visible(homography), _visible(normalised(np.linalg.inv(homography)))
     share = None if evidence.share is None else candidate.strength
     return Verification(
@@ -183,10 +184,10 @@ def _result(query: Side, stored: Side, candidate: _Candidate) -> Verification:
         textured=evidence.textured,
         differing=evidence.differing,
         largest=evidence.largest,
-        color=best.color,
-        tone=best.tone,
+        color=color,
+        tone=tone,
         detail=best.detail,
-        resolution=best.resolution,
+        resolution=best.resolution(query, stored),
         inliers=candidate.inliers,
     )
 

@@ -12,9 +12,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lookalike.capacity import measurements
-from lookalike.capacity.engines import feature_bytes
-from lookalike.capacity.models import ENGINES, MILVUS_TYPES, PHASH, VGG16, PipelineSpec, PlanRequest
-from lookalike.capacity.planner import machines_for, make_plan
+from lookalike.capacity.planner import (
+    ENGINES,
+    MILVUS_TYPES,
+    PHASH,
+    VGG16,
+    PipelineSpec,
+    PlanRequest,
+    feature_bytes,
+    machines_for,
+    make_plan,
+)
 from lookalike.errors import BadSetting
 from lookalike.indexes.elasticsearch.config import read_settings
 from lookalike.indexes.milvus.config import BUILD, DEFAULT_EFFORT, FLAT_ROWS, SERVER_INDEXES
@@ -213,6 +221,12 @@ def test_rows_of_vectors_lie_in_pages_as_measured(dimensions: int, sqlite: float
     pipeline = PipelineSpec("own", "cosine", dimensions)
     assert feature_bytes("sqlite", pipeline) == pytest.approx(sqlite, rel=0.03)
     assert feature_bytes("postgresql", pipeline) == pytest.approx(postgresql, rel=0.05)
+
+
+@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
+def test_vectors_in_8_bits_take_half_of_those_at_half_precision(database: str) -> None:
+    half, int8 = PipelineSpec("half", "cosine", 256), PipelineSpec("small", "cosine", 512, "int8")
+    assert feature_bytes(database, int8) == feature_bytes(database, half)
 
 
 def test_no_number_of_machines_is_faster_than_the_catalog() -> None:

@@ -28,7 +28,7 @@ def test_every_command_is_found_by_its_name() -> None:
     [
         (["ls"], {"images"}),
         (["-g", "search", "ls", "--json"], {"images"}),
-        (["--server", "http://x", "--gallery=search", "why-not"], {"why_not"}),
+        (["--server", "http://x", "--gallery=search", "why-not"], {"explain"}),
         (["pipelines", "add"], {"pipelines"}),
         (["-g", "search", "--help"], set(COMMANDS)),
         (["--json", "-h", "ls"], set(COMMANDS)),

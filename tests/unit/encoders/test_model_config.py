@@ -75,6 +75,8 @@ def test_a_file_takes_the_place_of_the_wheel(tmp_path: Path) -> None:
         (GOOD.replace('file = "net.onnx"', 'wheel = "latest"'), "wheel"),
         (GOOD.replace('file = "net.onnx"', 'wheel = "x==1"'), "wheel_sha256"),
         (GOOD.replace("16", "12") + 'metric = "hamming"\n', "dimensions"),
+        (GOOD + 'storage = "int4"\n', "storage"),
+        (GOOD + 'storage = "int8"\nmetric = "hamming"\n', "storage"),
         (GOOD + 'dtype = "uint8"\nscale = 2.0\n', "scale"),
         (GOOD + 'network = "phash"\n', "network"),
         (GOOD + "oversample = nan\n", "oversample"),

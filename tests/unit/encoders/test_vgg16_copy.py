@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from lookalike.catalog.features import row_bytes
 from lookalike.encoders import info, is_pulled, load_encoder, pull, verify
 from lookalike.encoders.openvino_runtime import Network, OpenVinoEncoder
 from lookalike.encoders.vgg16 import IMAGENET_MEAN_RGB, layers
@@ -146,17 +147,20 @@ def test_a_layer_of_another_shape_is_no_factor(tmp_path: Path) -> None:
 
 def test_the_variants_need_no_download_and_differ_in_their_fingerprints(tmp_path: Path) -> None:
     images = drawn_inputs(4)
-    names = ("vgg16-copy", "vgg16-copy-256", "vgg16-copy-binary")
+    names = ("vgg16-copy", "vgg16-copy-256", "vgg16-copy-256-int8", "vgg16-copy-binary")
     encoders = {name: load_encoder(name, tmp_path, precision="fp32", pull_missing=False) for name in names}
     assert all(is_pulled(name, tmp_path) and verify(name, tmp_path) is None for name in names)
-    assert [encoder.spec.width for encoder in encoders.values()] == [512, 256, 64]
-    assert len({encoder.spec.fingerprint for encoder in encoders.values()}) == 3
-    state = info("vgg16-copy", tmp_path)
-    assert (state.pulled, state.fingerprint) == (True, encoders["vgg16-copy"].spec.fingerprint)
-    whole, half, signs = (encoder.encode(images).features for encoder in encoders.values())
+    assert [encoder.spec.width for encoder in encoders.values()] == [512, 256, 256, 64]
+    assert [row_bytes(encoder.spec) for encoder in encoders.values()] == [1024, 512, 256, 64]
+    assert len({encoder.spec.fingerprint for encoder in encoders.values()}) == 4
+    for name in names:
+        state = info(name, tmp_path)
+        assert (state.pulled, state.fingerprint) == (True, encoders[name].spec.fingerprint)
+    whole, half, quarter, signs = (encoder.encode(images).features for encoder in encoders.values())
     np.testing.assert_allclose(np.linalg.norm(whole, axis=1), 1, atol=1e-5)
     leading = whole[:, :256] / np.linalg.norm(whole[:, :256], axis=1, keepdims=True)
     np.testing.assert_allclose(half, leading, atol=1e-5)
+    assert np.array_equal(half, quarter)
     assert np.array_equal(signs, np.packbits(whole > 0, axis=1))
 
 

@@ -11,7 +11,7 @@ from PIL import Image
 import lookalike
 from lookalike.errors import NotFound, Unavailable
 from lookalike.factory import open_gallery
-from lookalike.gallery import prefetch
+from lookalike.gallery import item_lookup
 from lookalike.gallery.originals import READ_THREADS
 from lookalike.image_files import FolderScan, find_files, with_keys
 from lookalike.imaging import Limits
@@ -264,7 +264,7 @@ def test_one_bad_object_never_stops_the_run(gallery: lookalike.Gallery) -> None:
 
 
 def test_a_run_ends_where_the_store_is_down_and_goes_on_later(gallery: lookalike.Gallery) -> None:
-    bucket = fill(*range(prefetch.MAX_CONSECUTIVE_FAILURES + 8))
+    bucket = fill(*range(item_lookup.MAX_CONSECUTIVE_FAILURES + 8))
     down = {"now": False}
 
     def failure(name: str, path: str) -> Exception | None:
@@ -276,7 +276,7 @@ def test_a_run_ends_where_the_store_is_down_and_goes_on_later(gallery: lookalike
     with failing():
         found = kinds(gallery.add(f"failing://{bucket}/pics"))
     assert set(found.values()) <= {"added", "unchanged"}
-    assert len(gallery.ls(limit=1000)) == len(found) == prefetch.MAX_CONSECUTIVE_FAILURES + 8
+    assert len(gallery.ls(limit=1000)) == len(found) == item_lookup.MAX_CONSECUTIVE_FAILURES + 8
 
 
 def test_a_listing_that_breaks_off_forgets_nothing(gallery: lookalike.Gallery) -> None:

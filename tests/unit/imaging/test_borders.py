@@ -53,6 +53,7 @@ def test_any_flat_frame_comes_off_exactly(seed, colour, left, top, right, bottom
     border = Border(left, top, right, bottom)
     whole = framed(image, colour, border)
     assert find_border(whole) == border
+    assert find_border(whole.transpose(1, 0, 2)) == Border(top, left, bottom, right)  # in whatever order it is stored
     assert np.array_equal(crop_border(whole, find_border(whole)), image)
 
 

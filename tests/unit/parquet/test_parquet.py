@@ -19,7 +19,7 @@ from lookalike.gallery import Gallery
 from lookalike.parquet import export_parquet, import_parquet
 from lookalike.parquet.columns import METADATA_KEY
 from lookalike.verification import available
-from tests.support.catalogs import HASH, VECTOR, entry, fresh, hash_row, vector_row
+from tests.support.catalogs import HASH, INT8, VECTOR, entry, fresh, hash_row, vector_row
 from tests.support.command import lookalike as command
 from tests.support.drawn_images import drawn, encoded
 
@@ -92,7 +92,7 @@ def test_verification_records_are_exported(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("target", ["sqlite", "vectors far from unit length"])
 def test_features_stay_bit_for_bit(tmp_path: Path, target: str) -> None:
-    """Vectors too, which are rounded to half precision once and never again."""
+    """Vectors too, which are rounded once, to half precision or 8 bits, and never again."""
 
     class Encoded:
         """What an import needs of a gallery, over specs that no encoder of this machine has."""
@@ -101,14 +101,21 @@ def test_features_stay_bit_for_bit(tmp_path: Path, target: str) -> None:
             self.catalog = catalog
 
         def feature_specs(self) -> dict[Any, bool]:
-            return {HASH: True, VECTOR: True}
+            return {HASH: True, VECTOR: True, INT8: True}
 
         def put_encoded(self, batches: Any) -> Any:
             return (self.catalog.images.put(batch) for batch in batches)
 
     with fresh("sqlite") as original, fresh("sqlite") as copy:
         tenant = original.tenants.get_or_create("default")
-        features = [{HASH: hash_row(n) if n % 3 else None, VECTOR: vector_row(n) if n % 4 else None} for n in range(40)]
+        features = [
+            {
+                HASH: hash_row(n) if n % 3 else None,
+                VECTOR: vector_row(n) if n % 4 else None,
+                INT8: vector_row(n) if n % 5 else None,
+            }
+            for n in range(40)
+        ]
         features[7] = {HASH: hash_row(7)}  # was never encoded as a vector
         more = {"etag": "e", "offset": 2**40, "verification_record": b"\0record"}
         original.images.put([entry(tenant, f"k{n}", n, features=one, **more) for n, one in enumerate(features)])

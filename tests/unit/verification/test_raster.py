@@ -1,7 +1,11 @@
 """Filters and warps: OpenCV's and those of numpy and Pillow give nearly the same."""
 
+from dataclasses import astuple
+
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from lookalike.verification import raster
@@ -55,3 +59,15 @@ def test_window_means_are_means(image: NDArray[np.uint8], without_opencv: None) 
     values = image.astype(np.float32)
     means = raster.window_mean(values)
     assert means[20, 30] == pytest.approx(values[15:26, 25:36].mean(), rel=1e-4)
+
+
+@needs_opencv
+@given(st.integers(0, 2**32 - 1), st.tuples(st.integers(1, 12), st.integers(1, 12)), st.floats(0, 1))
+@settings(deadline=None, max_examples=60)
+def test_components_agree(seed: int, shape: tuple[int, int], share: float) -> None:
+    cells = np.random.default_rng(seed).random(shape) < share
+    found = raster.components(cells)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(raster, "opencv", lambda: None)
+        assert sorted(map(astuple, raster.components(cells))) == sorted(map(astuple, found))
+    assert sum(group.size for group in found) == np.count_nonzero(cells)

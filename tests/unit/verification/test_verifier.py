@@ -205,3 +205,23 @@ def test_a_part_of_another_image_is_not_aligned() -> None:
 
 def test_parts_need_local_features() -> None:
     assert Verifier(local=False).verify_part(side(scene(3)), side(scene(3)), small="query") is None
+
+
+def test_corrections_are_measured_at_the_corners() -> None:
+    shift = np.array([[1.0, 0, 3], [0, 1, -4], [0, 0, 1]])
+    assert alignment.displacement(shift, 300, 200) == pytest.approx(5)
+    widened = np.diag([1.01, 1.0, 1.0])
+    assert alignment.displacement(widened, 300, 200) == pytest.approx(3)
+    assert alignment.are_near(np.eye(3), np.diag([1.005, 1.0, 1.0]))
+    assert not alignment.are_near(np.eye(3), np.diag([1.02, 1.0, 1.0]))
+
+
+@needs_local
+@pytest.mark.parametrize("shift", [(0.0, 0.0), (6.5, -3.25)])
+def test_correlation_finds_the_shift_of_shapes_without_corners(shift: tuple[float, float]) -> None:
+    stored = np.asarray(scene(5).convert("L").resize((640, 480)))
+    matrix = np.array([[1, 0, shift[0]], [0, 1, shift[1]], [0, 0, 1]], np.float64)
+    warped = raster.warp(stored, matrix, 640, 480)
+    found = alignment.climb(warped, stored, None)
+    assert found is not None
+    assert alignment.displacement(matrix @ found, 640, 480) < 0.5

@@ -17,7 +17,7 @@ from lookalike.errors import BadSetting
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from lookalike.capacity.models import IndexPlan, PipelineSpec, Plan
+    from lookalike.capacity.planner import IndexPlan, PipelineSpec, Plan
 
 
 @command(app, rich_help_panel=MACHINE)
@@ -50,8 +50,7 @@ def plan(
     ] = "bf16",
 ) -> int:
     """Plan capacity: memory, disk, cores, indexing time and engine settings for a gallery of a given size."""
-    from lookalike.capacity.models import PlanRequest
-    from lookalike.capacity.planner import machines_for, make_plan
+    from lookalike.capacity.planner import PlanRequest, machines_for, make_plan
 
     request = PlanRequest(
         _parse_count(images, "--images"),
@@ -106,7 +105,7 @@ def _parse_count(text: str, option: str) -> int:
 
 def _parse_pipelines(session: Session, option: str) -> Iterator[PipelineSpec]:
     """`NAME` of a known model, or `NAME:DIMENSIONS` for vectors of any other."""
-    from lookalike.capacity.models import PipelineSpec
+    from lookalike.capacity.planner import PipelineSpec
     from lookalike.encoders import model_entries
 
     known = model_entries(session.settings.models, session.settings.cache)
@@ -119,7 +118,8 @@ def _parse_pipelines(session: Session, option: str) -> Iterator[PipelineSpec]:
                 f"{name} holds windows of stored images, for small galleries, and is not planned for: leave it out"
             )
         elif name in known:
-            yield PipelineSpec(name, known[name].metric, known[name].dimensions)
+            entry = known[name]
+            yield PipelineSpec(name, entry.metric, entry.dimensions, entry.storage)
         else:
             choice = f"give its dimensions ({name}:768), or one of {', '.join(known)}"
             raise BadSetting(f"no encoder is called {name!r}; {choice}")
