@@ -5,7 +5,8 @@ PHOTOS ?=
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 # Tests start hundreds of processes, each of which would compile this package again.
 unexport PYTHONDONTWRITEBYTECODE
-INSTALL := $(PIP) install --quiet --require-hashes --only-binary :all:
+# Compiling all packages takes longer than to install them, and few of their modules are ever imported.
+INSTALL := $(PIP) install --quiet --no-compile --require-hashes --only-binary :all:
 
 # Several processes share the cores in the suites: threads that wait for work must not keep a core busy meanwhile.
 PYTEST := OMP_WAIT_POLICY=passive OPENBLAS_NUM_THREADS=1 $(BIN)/pytest
@@ -36,6 +37,11 @@ help:
 
 .venv/dev: .venv/run requirements/dev.lock
 	@$(INSTALL) -r requirements/dev.lock
+	@touch $@
+
+# Compiles the tests and what they import, once, lest each of the processes that run them does so.
+.venv/compiled: .venv/dev
+	@$(BIN)/pytest --collect-only -qq >/dev/null 2>&1 || true
 	@touch $@
 
 .venv/bench: .venv/dev requirements/bench.lock
@@ -82,8 +88,8 @@ test: lint
 
 # Four suites side by side, for many wait for the engines that they start. What fails on a busy machine is tried again, and
 # every such test is listed at the end (R).
-suites: engines
-	$(PYTEST) -n 4 --reruns 2 --reruns-delay 2 -rR
+suites: engines .venv/compiled
+	$(PYTEST) -n 4 --reruns 2 --reruns-delay 2 -rR --rerun-show-tracebacks
 
 bench: .venv/bench
 	$(BIN)/python -m benchmarks

@@ -2,6 +2,7 @@
 
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import platformdirs
@@ -11,6 +12,7 @@ from hypothesis import settings
 from lookalike.encoders import pull
 from lookalike.errors import Unavailable
 from tests.support import cpu_times, scheduling, supervisor
+from tests.support.engines import milvus
 from tests.support.requirements import skip_or_fail
 
 settings.register_profile("suites", deadline=None)  # how long an example takes on a busy machine proves nothing
@@ -72,6 +74,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("slow")
 
     items.sort(key=lambda item: scheduling.position(item.nodeid))
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[None]:
+    """End what the tests of one file share once its fixtures are gone."""
+    try:
+        yield
+    finally:
+        if nextitem is None or nextitem.path != item.path:
+            milvus.end_of_file()
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -38,6 +38,8 @@ FILLINGS = 3
 BACK_SECONDS = HANG_SECONDS
 """Within these, everything works again once there is room."""
 IMAGES = 12
+PAUSE_SECONDS = 0.25
+"""Between writes: Milvus ends itself after some seconds, not after some rows, and all that it takes is looked for."""
 
 
 def image(n: int) -> bytes:
@@ -223,7 +225,7 @@ def test_milvus_ends_itself_and_comes_back(monkeypatch: pytest.MonkeyPatch) -> N
         index.upsert(engine.batch(0))
         index.flush(1)
         disk.fill()
-        refused = write_until_refused(engine, index, 1, watch)
+        refused = write_until_refused(engine, index, 1, watch, PAUSE_SECONDS)
         for act in (partial(engine.found, index, 0), partial(index.flush, 2)):
             with pytest.raises(Unavailable):
                 watch.run(act)

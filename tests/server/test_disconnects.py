@@ -1,6 +1,5 @@
 """Peers that leave in the middle: they are counted, nothing unexpected is logged, and nothing is kept of them."""
 
-import logging
 import socket
 import time
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ import pytest
 
 from lookalike.gallery import Gallery
 from tests.support.drawn_images import drawn, encoded
+from tests.support.logs import logged
 from tests.support.server.api import live
 from tests.support.waiting import HANG_SECONDS, wait_until
 
@@ -35,30 +35,29 @@ def gone(url: str) -> float:
     return sum(float(line.split()[-1]) for line in lines if 'status="499"' in line and "_total" in line)
 
 
-def test_a_body_that_breaks_off(server: tuple[str, Gallery], caplog: pytest.LogCaptureFixture) -> None:
+def test_a_body_that_breaks_off(server: tuple[str, Gallery]) -> None:
     url, gallery = server
-    logging.getLogger("lookalike").propagate = True
-    half(url, "PUT /v1/images/a", b"--b\r\n", length=1000)
-    wait_until(lambda: gone(url) >= 1, "it was not counted")
+    with logged("lookalike.server") as records:
+        half(url, "PUT /v1/images/a", b"--b\r\n", length=1000)
+        wait_until(lambda: gone(url) >= 1, "it was not counted")
     assert gone(url) == 1
-    assert "unexpectedly" not in caplog.text
+    assert not any("unexpectedly" in record.getMessage() for record in records)
     assert gallery.ls() == []
 
 
-def test_a_batch_that_breaks_off_keeps_what_came(server: tuple[str, Gallery], caplog: pytest.LogCaptureFixture) -> None:
+def test_a_batch_that_breaks_off_keeps_what_came(server: tuple[str, Gallery]) -> None:
     url, gallery = server
-    logging.getLogger("lookalike").propagate = True
     parts = b"".join(
         b'--b\r\nContent-Disposition: form-data; name="file"; filename="%d.png"\r\n\r\n%s\r\n'
         % (n, encoded(drawn(n, (64, 48))))
         for n in range(3)
     )
-    half(url, "POST /v1/images:batch", parts + b"--b\r\n", length=10**6)
-    wait_until(lambda: len(gallery.ls()) >= 3, "what came is not there")
-    assert [record.key for record in gallery.ls()] == ["0.png", "1.png", "2.png"]
-    wait_until(
-        lambda: "lookalike_held_bytes 0.0" in httpx.get(f"{url}/metrics", timeout=HANG_SECONDS).text, "memory is held"
-    )
+    with logged("lookalike.server") as records:
+        half(url, "POST /v1/images:batch", parts + b"--b\r\n", length=10**6)
+        wait_until(lambda: len(gallery.ls()) >= 3, "what came is not there")
+        assert [record.key for record in gallery.ls()] == ["0.png", "1.png", "2.png"]
+        held = "lookalike_held_bytes 0.0"
+        wait_until(lambda: held in httpx.get(f"{url}/metrics", timeout=HANG_SECONDS).text, "memory is held")
     answer = httpx.get(f"{url}/metrics", timeout=HANG_SECONDS).text
     assert "lookalike_under_way 1.0" in answer, "the question itself, and nothing else"
-    assert "unexpectedly" not in caplog.text
+    assert not any("unexpectedly" in record.getMessage() for record in records)

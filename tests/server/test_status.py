@@ -3,6 +3,7 @@
 import json
 import logging
 import re
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,9 @@ from lookalike.errors import Damaged, Unavailable
 from lookalike.gallery import Gallery
 from lookalike.server.serve import JsonLines
 from tests.support.drawn_images import drawn, encoded
+from tests.support.logs import logged
 from tests.support.server.api import at, problem, put, serving
+from tests.support.waiting import wait_until
 
 SECRET = "password=hunter2"
 LISTS = ("ImageList", "ClusterList", "JobList", "OutcomeList", "SearchBatchAnswer", "ChangeList", "ApiKeyList")
@@ -121,12 +124,16 @@ def test_request_ids(client: TestClient) -> None:
         assert re.fullmatch("[0-9a-f]{32}", made)
 
 
-def test_the_log_has_one_line_a_request_and_no_secret(client: TestClient, caplog: pytest.LogCaptureFixture) -> None:
-    logging.getLogger("lookalike").propagate = True
-    with caplog.at_level(logging.INFO, "lookalike.requests"):
-        client.get(at("my/secret key"), headers={"X-Request-Id": "r-1", "X-Tenant": "t", "X-Forwarded-Proto": "x"})
-    lines = [json.loads(JsonLines().format(r)) for r in caplog.records if r.name == "lookalike.requests"]
-    [line] = [line for line in lines if line["id"] == "r-1"]  # servers of other tests in this process may log, too
+def test_the_log_has_one_line_a_request_and_no_secret(client: TestClient) -> None:
+    request = uuid.uuid4().hex
+    with logged("lookalike.requests", logging.INFO) as records:
+        answer = client.get(
+            at("my/secret key"), headers={"X-Request-Id": request, "X-Tenant": "t", "X-Forwarded-Proto": "x"}
+        )
+        problem(answer, 404, "not-found")
+        own = lambda: [record for record in records if record.fields["id"] == request]  # type: ignore[attr-defined]  # noqa: E731
+        wait_until(own, "it was not logged")
+    [line] = [json.loads(JsonLines().format(record)) for record in own()]
     assert (line["method"], line["route"], line["status"]) == ("GET", "/v1/images/{key}", 404)
     assert line["tenant"] == "t"
     assert line["ms"] >= 0
@@ -143,14 +150,12 @@ def test_unexpected_errors_show_nothing_of_the_inside(
     error: Exception,
     status: int,
     kind: str,
-    caplog: pytest.LogCaptureFixture,
 ) -> None:
     client, gallery = both
-    logging.getLogger("lookalike").propagate = True
-    with mock.patch.object(type(gallery), "get", side_effect=error):
+    with logged("lookalike.server") as records, mock.patch.object(type(gallery), "get", side_effect=error):
         reply = problem(client.get(at("a")), status, kind)
     assert SECRET not in json.dumps(reply)
-    assert reply["instance"] in caplog.text, "the log can be asked about it"
+    assert reply["instance"] in "".join(JsonLines().format(r) for r in records), "the log can be asked about it"
 
 
 def test_what_may_work_later_says_when(both: tuple[TestClient, Gallery]) -> None:

@@ -12,7 +12,10 @@ from typing import Any
 from unittest import mock
 
 from lookalike.cli import run
+from tests.support.logs import loggers_left_alone
 
+LOGGERS = ("lookalike", "uvicorn.error")
+"""Those that `lookalike serve` configures."""
 PROGRAM = (sys.executable, "-m", "lookalike")
 
 
@@ -45,7 +48,7 @@ def lookalike(*arguments: object, stdin: bytes = b"") -> Ran:
     """Run a command in this process."""
     out, err = io.TextIOWrapper(io.BytesIO(), "utf-8"), io.TextIOWrapper(io.BytesIO(), "utf-8")
     given = io.TextIOWrapper(io.BytesIO(stdin), "utf-8")
-    with redirect_stdout(out), redirect_stderr(err), mock.patch("sys.stdin", given):
+    with redirect_stdout(out), redirect_stderr(err), mock.patch("sys.stdin", given), loggers_left_alone(*LOGGERS):
         code = run([str(argument) for argument in arguments])
         out.flush()
         err.flush()

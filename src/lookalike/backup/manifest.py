@@ -16,6 +16,7 @@ from lookalike.errors import BadInput, Damaged, NotFound, Unavailable
 MANIFEST_FILE = "manifest.json"
 CATALOG_FILE = "catalog.sqlite"
 FORMAT = 1
+NO_TABLE = TableDigest(0, f"{0:032x}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,9 +94,6 @@ def file_digest(path: Path) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise Unavailable(f"cannot read {path}: {error.strerror}") from error
-
-
-NO_TABLE = TableDigest(0, f"{0:032x}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,13 @@ SERVER_ENGINE: Mapping[Metric, str] = {"hamming": "elasticsearch", "cosine": "mi
 MILVUS_TYPES = ("FLAT", "IVF_FLAT", "IVF_SQ8", "HNSW", "DISKANN")
 ENGINES = ("flat", "mih", "hnsw", "elasticsearch", "milvus", *MILVUS_TYPES)
 """The engines, and `milvus` with one index type."""
+MAX_ROWS = {"flat": c.MIH_MAX_ROWS, "mih": c.MIH_MAX_ROWS, "hnsw": c.HNSW_MAX_ROWS}
+MAX_ADDRESS_ROWS = 1 << 31
+"""The largest `rows` that the address of a Milvus index accepts."""
+VGG16_COPY = ("vgg16-copy", "vgg16-copy-256", "vgg16-copy-256-int8", "vgg16-copy-binary")
+"""Models of one network: nearly all of their time is that of its convolutions."""
+ENCODE = {"vgg16": c.VGG16, **dict.fromkeys(VGG16_COPY, c.VGG16_COPY)}
+"""Core seconds of each network whose speed was measured, by precision."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,11 +163,6 @@ class Plan:
     core_hours: float | None
     days: float | None
     notes: tuple[str, ...]
-
-
-MAX_ROWS = {"flat": c.MIH_MAX_ROWS, "mih": c.MIH_MAX_ROWS, "hnsw": c.HNSW_MAX_ROWS}
-MAX_ADDRESS_ROWS = 1 << 31
-"""The largest `rows` that the address of a Milvus index accepts."""
 
 
 class Footprint(NamedTuple):
@@ -360,12 +362,6 @@ def feature_bytes(database: str, pipeline: PipelineSpec) -> float:
     row = pipeline.dimensions * (1 if pipeline.storage == "int8" else c.HALF) + (c.SQLITE_ROW if sqlite else c.PG_ROW)
     pages = 1 / math.floor(page / row) if row <= page else math.ceil(row / page)
     return page * pages + (0 if sqlite else c.PG_PRIMARY_KEY)
-
-
-VGG16_COPY = ("vgg16-copy", "vgg16-copy-256", "vgg16-copy-256-int8", "vgg16-copy-binary")
-"""Models of one network: nearly all of their time is that of its convolutions."""
-ENCODE = {"vgg16": c.VGG16, **dict.fromkeys(VGG16_COPY, c.VGG16_COPY)}
-"""Core seconds of each network whose speed was measured, by precision."""
 
 
 def make_plan(request: PlanRequest) -> Plan:

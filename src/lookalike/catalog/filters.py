@@ -60,6 +60,8 @@ MAX_CONTAINED = 100
 """Up to so many values are looked up in PostgreSQL's index one by one; more are compared with each image's."""
 _ORDERINGS: Mapping[str, Any] = {"lt": operator.lt, "lte": operator.le, "gt": operator.gt, "gte": operator.ge}
 _FORBIDDEN = set('"\\') | {chr(code) for code in range(32)}
+MAX_CONTAINS = 1000
+"""Characters of a part of a key that can be searched for."""
 
 
 class _Attribute(Protocol):
@@ -264,10 +266,6 @@ def _compares(attribute: _Attribute, name: str, op: str, value: Any) -> ColumnEl
 
 def _is_number(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
-MAX_CONTAINS = 1000
-"""Characters of a part of a key that can be searched for."""
 
 
 def check_contains(text: str) -> None:

@@ -11,7 +11,7 @@ from dataclasses import astuple, dataclass
 from operator import attrgetter
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Connection, bindparam, delete, func, insert, or_, select
+from sqlalchemy import ColumnElement, Connection, Select, bindparam, delete, func, insert, or_, select
 
 from lookalike.catalog.built_in_attributes import KEY, sort_expression
 from lookalike.catalog.database import Database, Repository
@@ -223,48 +223,14 @@ class ImageRepository(Repository):
         check_contains(contains)
         if not (storable(prefix) and storable(contains)):
             return []
-        if sort != KEY:
-            return self._sorted_page(tenant_id, sort, after, limit, conditions, (prefix, contains))
-        if after is not None:
+        if sort == KEY and after is not None:
             check_text("the key to continue after", after)
         with self._database.read() as conn:
-            query = RECORD.where(images.c.tenant_id == tenant_id, to_sql(conditions, conn.dialect.name))
-            # One lower bound alone: of two, SQLite would look up the first and check each key after it for the other.
-            if after is not None and after >= prefix:
-                query = query.where(images.c.key > after)
-            elif prefix:
-                query = query.where(images.c.key >= prefix)
-            if (end := prefix_end(prefix)) is not None:
-                query = query.where(images.c.key < end)
-            if contains:
-                query = query.where(key_contains(contains, conn.dialect.name))
-            return [to_record(row) for row in conn.execute(query.order_by(images.c.key).limit(limit))]
-
-    def _sorted_page(
-        self,
-        tenant_id: int,
-        sort: str,
-        after: str | None,
-        limit: int,
-        conditions: Sequence[Condition],
-        key_parts: tuple[str, str],
-    ) -> list[Record]:
-        prefix, contains = key_parts
-        descending, name = sort.startswith("-"), sort.removeprefix("-")
-        with self._database.read() as conn:
-            value = sort_expression(name, conn.dialect.name)
-            query = RECORD.where(images.c.tenant_id == tenant_id, to_sql(conditions, conn.dialect.name))
-            if prefix:
-                query = query.where(images.c.key >= prefix)
-            if (end := prefix_end(prefix)) is not None:
-                query = query.where(images.c.key < end)
-            if contains:
-                query = query.where(key_contains(contains, conn.dialect.name))
-            if after is not None:
-                query = query.where(_after(conn, tenant_id, after, value, descending=descending))
-            directed, key = (value.desc(), images.c.key.desc()) if descending else (value, images.c.key)
-            ordered = query.order_by(value.is_(None), directed, key).limit(limit)
-            return [to_record(row) for row in conn.execute(ordered)]
+            if sort == KEY:
+                query = _listed(conn, tenant_id, conditions, prefix, contains, after).order_by(images.c.key)
+            else:
+                query = _sorted(conn, _listed(conn, tenant_id, conditions, prefix, contains), tenant_id, sort, after)
+            return [to_record(row) for row in conn.execute(query.limit(limit))]
 
     def count(self, tenant_id: int | None = None) -> int:
         """The number of images of a tenant, or of all."""
@@ -402,6 +368,36 @@ def _find(conn: Connection, tenant_id: int, key: str) -> Record:
     if row is None:
         raise NotFound(f"there is no image {key!r}")
     return to_record(row)
+
+
+def _listed(
+    conn: Connection,
+    tenant_id: int,
+    conditions: Sequence[Condition],
+    prefix: str,
+    contains: str,
+    after: str | None = None,
+) -> Select[Any]:
+    """The images of a tenant that satisfy every condition, by their keys too; only those `after` a key."""
+    query = RECORD.where(images.c.tenant_id == tenant_id, to_sql(conditions, conn.dialect.name))
+    # One lower bound alone: of two, SQLite would look up the first and check each key after it for the other.
+    if after is not None and after >= prefix:
+        query = query.where(images.c.key > after)
+    elif prefix:
+        query = query.where(images.c.key >= prefix)
+    if (end := prefix_end(prefix)) is not None:
+        query = query.where(images.c.key < end)
+    return query.where(key_contains(contains, conn.dialect.name)) if contains else query
+
+
+def _sorted(conn: Connection, query: Select[Any], tenant_id: int, sort: str, after: str | None) -> Select[Any]:
+    """Images by a built-in attribute, those without it last and equal ones by key; only those after that of a key."""
+    descending, name = sort.startswith("-"), sort.removeprefix("-")
+    value = sort_expression(name, conn.dialect.name)
+    if after is not None:
+        query = query.where(_after(conn, tenant_id, after, value, descending=descending))
+    directed, key = (value.desc(), images.c.key.desc()) if descending else (value, images.c.key)
+    return query.order_by(value.is_(None), directed, key)
 
 
 def _after(

@@ -65,6 +65,8 @@ _COPY_TYPES = {
     "BOOLEAN": "bool",
     "JSONB": "jsonb",
 }
+BATCH_IMAGES = 2048
+"""Images read at once: with vectors of two kilobytes each, 4 MB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,10 +255,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list):
         return [_plain(member) for member in value]
     return value
-
-
-BATCH_IMAGES = 2048
-"""Images read at once: with vectors of two kilobytes each, 4 MB."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,10 @@ from lookalike.cli.output import print_error
 
 RATE_WINDOW = 30.0
 """Seconds over which the rate is averaged."""
+LINE_INTERVAL = 10.0
+"""Seconds between lines where there is no terminal."""
+FIRST_LINE = 1.0
+"""Seconds until the first of them."""
 
 
 class Pace:
@@ -46,12 +50,6 @@ class Pace:
         if total is None or self.done == 0 or rate <= 0:
             return line
         return f"{line}  {timedelta(seconds=round(max(total - self.done, 0) / rate))} left"
-
-
-LINE_INTERVAL = 10.0
-"""Seconds between lines where there is no terminal."""
-FIRST_LINE = 1.0
-"""Seconds until the first of them."""
 
 
 class ProgressBar:

@@ -28,6 +28,10 @@ from lookalike.wire.search import ImageFeatures as ImageFeaturesObject
 
 Body = Callable[[], Mapping[str, Any]]
 """Makes httpx's arguments for a body, once for each attempt, as a stream can be read only once."""
+MAX_QUERIES = 16
+"""Queries of a request, at most; the server takes 64."""
+MAX_CHARACTERS = 32 * 1024 * 1024
+"""Characters of base64 after which a request takes no further query."""
 
 
 def image_path(key: str) -> str:
@@ -168,12 +172,6 @@ def _json_condition(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {op: sorted(given) if isinstance(given, set | frozenset) else given for op, given in value.items()}
     return value
-
-
-MAX_QUERIES = 16
-"""Queries of a request, at most; the server takes 64."""
-MAX_CHARACTERS = 32 * 1024 * 1024
-"""Characters of base64 after which a request takes no further query."""
 
 
 @dataclass(slots=True)

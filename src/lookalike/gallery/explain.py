@@ -17,6 +17,13 @@ from lookalike.results import Comparison, Diagnosis, DiagnosisStep, Explanation,
 from lookalike.types import Border, Evidence, Features, Pixels, Record, Transform, Verification
 from lookalike.verification import label
 
+SEGMENTS = 8
+"""Segments of a hash that the published search compares."""
+IMAGE_SIDE = 640
+"""Pixels of the longer side of the images of an explanation."""
+MAX_RANK = 1000
+"""Depth to which the rank of the image in an index is looked up."""
+
 
 def compare_images(
     a: PreparedQuery, b: PreparedQuery, pipelines: Sequence[Pipeline], verification: Verification | None
@@ -60,12 +67,6 @@ def _compare_in(a: PreparedQuery, b: PreparedQuery, at: int, pipeline: Pipeline)
     distance = round(min(raw / pipeline.spec.scale, 1.0), 6)
     rate = calibration.false_match_rate(distance)
     return PipelineComparison(pipeline.name, distance, calibration.threshold, rate)
-
-
-SEGMENTS = 8
-"""Segments of a hash that the published search compares."""
-IMAGE_SIDE = 640
-"""Pixels of the longer side of the images of an explanation."""
 
 
 def explain_pair(
@@ -127,8 +128,6 @@ def equal_segments(a: Features, b: Features) -> int:
     return int((pieces[0] == pieces[1]).all(axis=1).sum())
 
 
-MAX_RANK = 1000
-"""Depth to which the rank of the image in an index is looked up."""
 FILTER, DISTANCE = "filter", "distance"
 
 

@@ -25,6 +25,12 @@ MIN_COPIES_OVERLAP = 0.98
 ROUNDING = 1e-3
 """Distances (0..1) that differ by less are equal: engines store and multiply vectors at different precisions."""
 BATCH = 50
+STEP_SECONDS = 1.0
+"""Seconds between two reports while changes are applied to a new index."""
+BUSY_SECONDS = 0.2
+"""Seconds between two looks at an index that another process fills."""
+STALLED_SECONDS = 60.0
+"""Seconds without progress after which a move gives up an index that another process fills."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,13 +112,6 @@ def _missing_rows(catalog: Catalog, new: Pipeline, sequence: int) -> int:
     changed = catalog.changes.last_sequence() - sequence
     return max(expected - rows - changed, 0)
 
-
-STEP_SECONDS = 1.0
-"""Seconds between two reports while changes are applied to a new index."""
-BUSY_SECONDS = 0.2
-"""Seconds between two looks at an index that another process fills."""
-STALLED_SECONDS = 60.0
-"""Seconds without progress after which a move gives up an index that another process fills."""
 
 ReportMove = Callable[[IndexMoveProgress], None]
 

@@ -21,6 +21,26 @@ from lookalike.sources.objects import ObjectInfo, stat_object
 from lookalike.sources.urls import MEMBER, canonical_url, is_url
 from lookalike.types import FeatureSpec, Found, FoundFile, FoundObject, Item, Outcome, OutcomeKind, ScannedFolder
 
+MAX_COMPARED = 32
+"""Files of a folder that is gone which are looked for in a new one, to recognise it as the same folder."""
+MIN_FOUND = 0.9
+"""Share of them that must be there, with the same size and time."""
+MAX_TIME_DIFFERENCE = 2_000_000_000
+"""Nanoseconds by which the time of a copied file may differ: FAT stores even seconds."""
+UPLOADED = "upload://"
+"""Begins the path by which the gallery knows a folder of another machine: its name, and the path there, follow."""
+_ABSOLUTE = re.compile(r"/|[A-Za-z]:/")
+LOOKAHEAD = 512
+"""Items whose catalog rows are read with one query."""
+LOOKAHEAD_BYTES = 64 * 1024 * 1024
+"""Bytes of members of archives among them, which are read when they are found."""
+MAX_AHEAD = 4 * READ_THREADS
+"""Objects read, and not decoded yet."""
+MAX_AHEAD_BYTES = 256 * 1024 * 1024
+"""Bytes of these, as far as their sizes are known; one object may be larger."""
+MAX_CONSECUTIVE_FAILURES = 2 * READ_THREADS
+"""Objects in a row that could not be reached, each after several attempts, from which on the store is down."""
+
 
 @dataclass(slots=True)
 class IngestItem:
@@ -120,19 +140,6 @@ class SeenImages:
         byte = file.id >> 3
         listed = byte < len(self._bits) and bool(self._bits[byte] & 1 << (file.id & 7))
         return listed or file.sequence > self.sequence
-
-
-MAX_COMPARED = 32
-"""Files of a folder that is gone which are looked for in a new one, to recognise it as the same folder."""
-MIN_FOUND = 0.9
-"""Share of them that must be there, with the same size and time."""
-MAX_TIME_DIFFERENCE = 2_000_000_000
-"""Nanoseconds by which the time of a copied file may differ: FAT stores even seconds."""
-
-
-UPLOADED = "upload://"
-"""Begins the path by which the gallery knows a folder of another machine: its name, and the path there, follow."""
-_ABSOLUTE = re.compile(r"/|[A-Za-z]:/")
 
 
 def is_uploaded(root: Root) -> bool:
@@ -253,12 +260,6 @@ def _is_same_file(path: str, nbytes: int, mtime_ns: int | None) -> bool:
     except OSError:
         return False
     return found.st_size == nbytes and abs(found.st_mtime_ns - (mtime_ns or 0)) <= MAX_TIME_DIFFERENCE
-
-
-LOOKAHEAD = 512
-"""Items whose catalog rows are read with one query."""
-LOOKAHEAD_BYTES = 64 * 1024 * 1024
-"""Bytes of members of archives among them, which are read when they are found."""
 
 
 class ItemLookup:
@@ -451,14 +452,6 @@ def _own_item(found: Found) -> Item | None:
     if isinstance(found, FoundObject) and found.key is not None:
         return Item(found.key, found.url, found.attributes)
     return found if isinstance(found, Item) else None
-
-
-MAX_AHEAD = 4 * READ_THREADS
-"""Objects read, and not decoded yet."""
-MAX_AHEAD_BYTES = 256 * 1024 * 1024
-"""Bytes of these, as far as their sizes are known; one object may be larger."""
-MAX_CONSECUTIVE_FAILURES = 2 * READ_THREADS
-"""Objects in a row that could not be reached, each after several attempts, from which on the store is down."""
 
 
 class Prefetcher:

@@ -20,6 +20,8 @@ REFRESH_SECONDS = 1.0
 in the transaction that it concerns."""
 DROP_SECONDS = 3 * REFRESH_SECONDS
 """Seconds after which no search uses a pipeline any more that was taken from the set."""
+PREPARE_SECONDS = 1.0
+"""Seconds for which an index that the gallery moves to is filled at once, between two looks at the others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,10 +115,6 @@ class PipelineBuilder(Protocol):
 
     def wipe(self, name: str) -> None:
         """Delete the files of the embedded indexes of a pipeline."""
-
-
-PREPARE_SECONDS = 1.0
-"""Seconds for which an index that the gallery moves to is filled at once, between two looks at the others."""
 
 
 @dataclass(frozen=True, slots=True)

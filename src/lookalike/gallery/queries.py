@@ -26,6 +26,9 @@ LOOKUP_BATCH = 64
 """Stored images whose features are read from the catalog together."""
 QuerySource = Path | bytes | ImageRejected
 """Where the bytes of a query are, or why it cannot be read."""
+_NO_IMAGE = Prepared(
+    sha256=b"", pixels=None, nbytes=0, width=0, height=0, format="", border=UNCUT, inputs=(), transparent=False
+)
 
 
 def source_of(query: Query, originals: Originals) -> Path | bytes:
@@ -329,8 +332,3 @@ def _vector_row(spec: FeatureSpec, value: str | bytes | Features) -> Features:
         norm = float(np.linalg.norm(value))
         raise UnsupportedQuery(f"the vector of {spec.name} must be finite and of length 1, not {norm:g}; normalise it")
     return value
-
-
-_NO_IMAGE = Prepared(
-    sha256=b"", pixels=None, nbytes=0, width=0, height=0, format="", border=UNCUT, inputs=(), transparent=False
-)

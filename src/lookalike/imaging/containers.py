@@ -156,8 +156,10 @@ def ends_early(data: bytes, kind: str) -> bool:
             return int.from_bytes(data[2:6], "little") > len(data)
         case "TIFF":
             return Tiff.of(data).missing()
-        case _:
+        case "AVIF" | "HEIF" | "JPEG2000" | "JXL":
             return _boxes_end_early(data)
+        case _:
+            return False
 
 
 def _boxes_end_early(data: bytes) -> bool:

@@ -33,7 +33,8 @@ MAX_DAMAGED_SHARE: Final = 0.02
 _TOO_LARGE: Final = "decompression bomb|security limit|memory allocation|too large"
 _COMPRESSED_METADATA: Final = "max_text_chunk|max_text_memory"
 _TRUNCATED: Final = "truncated|end of file|unexpected end|too small|buffer is not large enough|no more images"
-_UNSUPPORTED: Final = "unknown pixel mode|unknown data organization|unsupported|not supported|not installed"
+_NO_DETAIL: Final = "Generic Error"
+_UNSUPPORTED: Final = "unknown pixel mode|unknown data organization|unknown tga|unsupported|not supported|not installed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,7 +271,7 @@ def _draft(
 
 def _rejection(error: Exception, data: bytes, kind: str) -> ImageRejected:
     name = "HEIC" if kind == "HEIF" else kind
-    detail = str(error).strip() or type(error).__name__
+    detail = _detail(error)
     lowered = detail.lower()
     if re.search(_COMPRESSED_METADATA, lowered):
         text = f"The metadata of this {name} file decompresses to a huge size ({detail}): save it without metadata."
@@ -285,6 +286,12 @@ def _rejection(error: Exception, data: bytes, kind: str) -> ImageRejected:
         text = f"This variant of {name} is not supported ({detail}): save it as a plain JPEG or PNG."
         return ImageRejected("unsupported", text)
     return ImageRejected("damaged", f"This {name} file is damaged ({detail}): use another copy, or save it again.")
+
+
+def _detail(error: Exception) -> str:
+    """The reader's message in one line, without advice to its developers."""
+    first = re.split(r"\n|(?<=\.) Please build ", str(error).strip())[0].strip().rstrip(".")
+    return "its reader says no more" if first == _NO_DETAIL else first or type(error).__name__
 
 
 class _Quiet:

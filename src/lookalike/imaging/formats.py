@@ -99,7 +99,7 @@ _IMAGE_BRANDS: Final = frozenset({b"mif1", b"mif2", b"msf1", b"miaf"})
 _RAW_BRANDS: Final = frozenset({b"crx "})
 _PPM: Final = re.compile(rb"P[1-6](?:\s|#[^\n]*\n)+\d+(?:\s|#[^\n]*\n)+\d+\s")
 """Portable bitmaps, greymaps and pixmaps (netpbm): a number, then width and height."""
-_TGA_FOOTER: Final = b"TRUEVISION-XFILE.\0"
+TGA_FOOTER: Final = b"TRUEVISION-XFILE.\0"
 _TGA_TYPES: Final = {1: (8,), 2: (15, 16, 24, 32), 3: (8, 16), 9: (8,), 10: (15, 16, 24, 32), 11: (8, 16)}
 """Truevision TGA 2.0: bits of a pixel by image type; from 8 on, types are run-length encoded."""
 _CONTROL: Final = frozenset(range(0x20)) - frozenset(b"\t\n\f\r")
@@ -155,7 +155,7 @@ def _is_tga(data: bytes) -> bool:
     width, height = int.from_bytes(data[12:14], "little"), int.from_bytes(data[14:16], "little")
     if has_map > 1 or bits not in _TGA_TYPES.get(kind, ()) or flags & 0xC0 or not width * height:
         return False
-    if data.endswith(_TGA_FOOTER):
+    if data.endswith(TGA_FOOTER):
         return True
     colors = int.from_bytes(data[5:7], "little") * -(-entry_bits // 8) if has_map else 0
     if has_map != (kind in (1, 9)) or (has_map and entry_bits not in (15, 16, 24, 32)):
@@ -164,7 +164,7 @@ def _is_tga(data: bytes) -> bool:
     pixels = width * height * -(-bits // 8)
     if kind < 8:
         return start + pixels <= len(data) <= start + pixels + 1024
-    return start < len(data) <= start + pixels + pixels // 128 + 1024
+    return start < len(data) <= start + pixels + width * height + 1024  # at most a byte before each pixel
 
 
 def _by_brand(data: bytes) -> str:

@@ -40,6 +40,9 @@ _LOW_BYTES: Final = {
 """By Pillow's raw mode of 16-bit channels, of which it keeps the high bytes: mode and raw mode that keep the low ones
 (the opposite byte order; for LA all four bytes as channels). N is the order of the machine, of which the table assumes
 little-endian."""
+_BITS_PER_SAMPLE: Final = 258
+_HIGH_BIT_DEPTH: Final = 0x40
+"""AV1 codec configuration (av1C), third byte: more than 8 bits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,11 +167,6 @@ def _raw_mode(file: ImageFile.ImageFile) -> str:
 def _with_raw_mode(tile: Any, raw_mode: str) -> Any:
     arguments = (raw_mode, *tile.args[1:]) if isinstance(tile.args, tuple) else raw_mode
     return tile._replace(args=arguments)
-
-
-_BITS_PER_SAMPLE: Final = 258
-_HIGH_BIT_DEPTH: Final = 0x40
-"""AV1 codec configuration (av1C), third byte: more than 8 bits."""
 
 
 def bits_per_channel(file: ImageFile.ImageFile, kind: str, data: bytes) -> int | None:

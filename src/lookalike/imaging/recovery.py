@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from lookalike.imaging import containers
 from lookalike.imaging.color import MAX_PROFILE_BYTES
+from lookalike.imaging.formats import TGA_FOOTER
 from lookalike.types import Pixels
 
 PNG_SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
@@ -27,12 +28,16 @@ _CHANNELS: Final = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 _ADAM7: Final = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
 """PNG (W3C, section 8.1): first column and row, and steps, of the passes of an interlaced image."""
 _BLOCK: Final = 1 << 16
+MAX_TGA_TRAILER: Final = 1024
+"""Bytes after the pixels of a TGA without the footer of version 2."""
 MAX_PIXEL_BYTES: Final = 16
 """Bytes of a pixel of a TIFF, whose strips are completed."""
 _JPEG_END: Final = b"\xff\xd9"
 _PROGRESSIVE, _SCAN = 0xC2, 0xDA
 _STUFFED: Final = frozenset({0x00, 0xFF, *range(0xD0, 0xD8)})
 """Bytes after 0xFF that are no marker with a length: data, padding, restarts."""
+_RLE: Final = {1: 8, 2: 4}
+"""BMP: bits of a pixel by the compression numbers of run-length encoded images."""
 _BITFIELDS: Final = (3, 6)
 """BMP: compression numbers of images with masks, without and with one for alpha."""
 
@@ -55,8 +60,12 @@ def repair(data: bytes, kind: str, max_pixels: int) -> Repaired | None:
             return _repair_gif(data, max_pixels)
         case "BMP":
             return _repair_bmp(data, max_pixels)
+        case "TGA":
+            return _repair_tga(data, max_pixels)
         case "TIFF":
             return _repair_tiff(data, max_pixels)
+        case "WEBP":
+            return _repair_webp(data)
         case _:
             return None
 
@@ -199,7 +208,10 @@ def _repair_gif(data: bytes, max_pixels: int) -> Repaired | None:
 
 
 def _repair_bmp(data: bytes, max_pixels: int) -> Repaired | None:
-    """Complete the rows with zeros, and rewrite bit fields as 8 bits a channel (BITMAPV4HEADER, BI_BITFIELDS)."""
+    """Complete the rows with zeros, correct the number of colors, and rewrite what is compressed otherwise than usual.
+
+    Bit fields become 8 bits a channel (BITMAPV4HEADER, BI_BITFIELDS), run-length encoded rows plain ones.
+    """
     if len(data) < 54 or int.from_bytes(data[14:18], "little") < 40:
         return None
     offset = int.from_bytes(data[10:14], "little")
@@ -209,8 +221,12 @@ def _repair_bmp(data: bytes, max_pixels: int) -> Repaired | None:
         return None
     row = -(-width * bits // 32) * 4
     end = offset + row * abs(height)
+    if compression in (0, *_RLE) and bits <= 8:
+        data = _with_valid_palette(data, offset, bits)
     if compression == 0:
-        return Repaired(data + bytes(end - len(data)), True) if end > len(data) else None
+        return Repaired(data.ljust(end, b"\0"), end > len(data))
+    if _RLE.get(compression) == bits:
+        return _without_bmp_runs(data, width, abs(height), bits)
     if compression not in _BITFIELDS or bits not in (16, 32):
         return None
     rows = np.frombuffer(data[offset:end].ljust(end - offset, b"\0"), f"<u{bits // 8}").reshape(abs(height), -1)
@@ -225,6 +241,56 @@ def _repair_bmp(data: bytes, max_pixels: int) -> Repaired | None:
     start = 14 + len(header)
     file = struct.pack("<2sIHHI", b"BM", start + pixels.nbytes, 0, 0, start) + header + pixels.tobytes()
     return Repaired(file, end > len(data))
+
+
+def _with_valid_palette(data: bytes, offset: int, bits: int) -> bytes:
+    """The BMP with no more colors in its header than its pixels can name, and than are stored before them."""
+    colors = int.from_bytes(data[46:50], "little")
+    stored = (offset - 14 - int.from_bytes(data[14:18], "little")) // 4
+    valid = max(min(colors or 1 << bits, 1 << bits, stored), 1)
+    return data[:46] + struct.pack("<I", valid) + data[50:]
+
+
+def _without_bmp_runs(data: bytes, width: int, height: int, bits: int) -> Repaired:
+    """The run-length encoded BMP with plain rows of 8 bits; pixels that are skipped or missing have color 0."""
+    offset = int.from_bytes(data[10:14], "little")
+    rows = np.zeros((height, -(-width // 4) * 4), np.uint8)
+    complete = _draw_bmp_runs(data[offset:], rows[:, :width], bits)
+    header = data[:offset]
+    header = header[:28] + struct.pack("<HII", 8, 0, rows.nbytes) + header[38:]
+    return Repaired(header + rows.tobytes(), not complete)
+
+
+def _draw_bmp_runs(runs: bytes, rows: Pixels, bits: int) -> bool:
+    """Draw BI_RLE8 or BI_RLE4 runs, and return whether they reach their end marker, or the last pixel."""
+    height, width = rows.shape
+    at, x, y = 0, 0, 0
+    while at + 2 <= len(runs) and y < height:
+        count, code = runs[at], runs[at + 1]
+        at += 2
+        if count:
+            values = bytes([code]) if bits == 8 else bytes([code >> 4, code & 15])
+            drawn = (values * count)[:count]
+        elif code == 0:
+            x, y = 0, y + 1
+            continue
+        elif code == 1:
+            return True
+        elif code == 2:
+            if at + 2 > len(runs):
+                break
+            x, y, at = x + runs[at], y + runs[at + 1], at + 2
+            continue
+        else:
+            stored = -(-code * bits // 8)
+            packed = np.frombuffer(runs[at : at + stored], np.uint8)
+            unpacked = packed if bits == 8 else np.stack([packed >> 4, packed & 15], axis=1).ravel()
+            drawn = unpacked[:code].tobytes()
+            at += stored + stored % 2
+        room = max(min(len(drawn), width - x), 0)
+        rows[y, x : x + room] = np.frombuffer(drawn[:room], np.uint8)
+        x += len(drawn)
+    return bool(y >= height or (y == height - 1 and x >= width))
 
 
 def _field(values: NDArray[Any], mask: int, missing: int) -> Pixels:
@@ -243,3 +309,49 @@ def _repair_tiff(data: bytes, max_pixels: int) -> Repaired | None:
     if width * height > max_pixels or not len(data) < end <= len(data) + MAX_PIXEL_BYTES * width * height:
         return None
     return Repaired(data + bytes(end - len(data)), True)
+
+
+def _repair_tga(data: bytes, max_pixels: int) -> Repaired | None:
+    """Write the pixels without run-length encoding, whose packets may extend across rows; complete them with zeros."""
+    if len(data) < 18:
+        return None
+    kind, pixel_bytes = data[2], -(-data[16] // 8)
+    colors, depth = struct.unpack("<HB", data[5:8])
+    width, height = struct.unpack("<HH", data[12:16])
+    if not 0 < width * height <= max_pixels:
+        return None
+    start = 18 + data[0] + (colors * -(-depth // 8) if data[1] else 0)
+    expected = width * height * pixel_bytes
+    pixels, end = data[start : start + expected], start + expected
+    if kind & 8:
+        pixels, end = _without_tga_runs(data, start, expected, pixel_bytes)
+    if len(data) > end + MAX_TGA_TRAILER and not data.endswith(TGA_FOOTER):
+        return None  # something else that begins like a TGA
+    header = data[:2] + bytes([kind & ~8]) + data[3:start]
+    return Repaired(header + pixels.ljust(expected, b"\0"), len(pixels) < expected)
+
+
+def _without_tga_runs(data: bytes, start: int, expected: int, pixel_bytes: int) -> tuple[bytes, int]:
+    """The pixels of the packets from `start` on, at most `expected` bytes, and where the packets end."""
+    parts: list[bytes] = []
+    at, found = start, 0
+    while at < len(data) and found < expected:
+        count = (data[at] & 127) + 1
+        if data[at] & 128:
+            part = data[at + 1 : at + 1 + pixel_bytes] * count
+            at += 1 + pixel_bytes
+        else:
+            part = data[at + 1 : at + 1 + count * pixel_bytes]
+            at += 1 + count * pixel_bytes
+        parts.append(part)
+        found += len(part)
+    return b"".join(parts)[:expected], at
+
+
+def _repair_webp(data: bytes) -> Repaired | None:
+    """Complete a file that ends early with zeros, from which its reader continues the last colors.
+
+    What it shows beyond the end is not the image: at least half of the bytes must be there.
+    """
+    size = int.from_bytes(data[4:8], "little") + 8
+    return Repaired(data + bytes(size - len(data)), True) if len(data) < size <= 2 * len(data) else None

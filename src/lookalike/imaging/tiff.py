@@ -30,6 +30,11 @@ _RATIONAL: Final = 5
 
 Value = bytes | tuple[int, ...]
 """Bytes, or unsigned numbers; a rational is two of them."""
+_STDERR: Final = 2
+_DECODING: Final = re.compile(
+    r"^(\w*Decode\w*|tempfile\.tif|JPEGLib|OJPEG\w*|PackBits\w*|TIFFFill\w+|TIFFRead\w+|LZW\w*|Zip\w*): ."
+)
+"""Messages of its decoders, which name themselves, or the file as Pillow names it; others are of other threads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,11 +138,6 @@ class Tiff:
         return "<" if self.order == "little" else ">"
 
 
-_STDERR: Final = 2
-_DECODING: Final = re.compile(
-    r"^(\w*Decode\w*|tempfile\.tif|JPEGLib|OJPEG\w*|PackBits\w*|TIFFFill\w+|TIFFRead\w+|LZW\w*|Zip\w*): ."
-)
-"""Messages of its decoders, which name themselves, or the file as Pillow names it; others are of other threads."""
 _lock = threading.Lock()
 
 

@@ -28,6 +28,11 @@ from lookalike.gallery import Gallery
 from lookalike.ray_ingest.units import Unit, UnitResult
 from lookalike.types import Outcome
 
+RETRY_SECONDS = (1.0, 5.0, 15.0, 60.0, 120.0, 240.0)
+"""Pauses after which a unit is tried again where the catalog or the object store does not answer: a restart of
+either does not end a run of days."""
+log = logging.getLogger("lookalike")
+
 
 @dataclass(frozen=True, slots=True)
 class IngestJob:
@@ -94,13 +99,6 @@ def check_catalog(folder: Path, settings: Settings) -> None:
             "Create a gallery on PostgreSQL (`lookalike init --catalog postgresql://user@host/name`), or add the "
             "manifest with this process alone: `lookalike add --manifest ...`"
         )
-
-
-RETRY_SECONDS = (1.0, 5.0, 15.0, 60.0, 120.0, 240.0)
-"""Pauses after which a unit is tried again where the catalog or the object store does not answer: a restart of
-either does not end a run of days."""
-
-log = logging.getLogger("lookalike")
 
 
 class IngestWorker:

@@ -18,6 +18,17 @@ UPDATE_SECONDS = 10.0
 """Seconds between two updates, so that a long run does not end with one long wait."""
 
 log = logging.getLogger("lookalike")
+READERS = 4
+"""Files of manifests read at a time; one alone gives more rows a second than any catalog takes images."""
+UNITS_AT_ONCE = 2
+"""Units that a worker has in hand: one is fetched while another is encoded."""
+UNITS_QUEUED = 4
+"""Units sent to a worker, with those in hand: more would only wait there."""
+NO_PROGRESS_SECONDS = 1800
+"""Seconds without the result of a unit after which the run ends: the cluster has no machine left, or a unit kills each
+worker that takes it."""
+MAX_FILE_BLOCKS = 256
+"""Blocks of the list of files."""
 
 
 class IndexUpdates:
@@ -44,19 +55,6 @@ class IndexUpdates:
                 self._gallery.update_indexes()
             except LookalikeError as error:
                 log.warning("the indexes will catch up later: %s", error)
-
-
-READERS = 4
-"""Files of manifests read at a time; one alone gives more rows a second than any catalog takes images."""
-UNITS_AT_ONCE = 2
-"""Units that a worker has in hand: one is fetched while another is encoded."""
-UNITS_QUEUED = 4
-"""Units sent to a worker, with those in hand: more would only wait there."""
-NO_PROGRESS_SECONDS = 1800
-"""Seconds without the result of a unit after which the run ends: the cluster has no machine left, or a unit kills each
-worker that takes it."""
-MAX_FILE_BLOCKS = 256
-"""Blocks of the list of files."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,6 +42,10 @@ UVICORN_SETTINGS: dict[str, Any] = {
 }
 """Settings of `uvicorn.Config` to be used with `http=TimeoutH11Protocol`."""
 log = logging.getLogger("lookalike.connections")
+SHUTDOWN_TIMEOUT = 30
+"""Seconds that running requests may take to finish after a signal."""
+BACKLOG = 1024
+LOGGERS = ("lookalike", "uvicorn.error")
 
 
 class TimeoutH11Protocol(H11Protocol):
@@ -92,12 +96,6 @@ class TimeoutH11Protocol(H11Protocol):
         if not self.transport.is_closing() or self.transport.get_write_buffer_size():
             log.info("closed a connection that %s", reason)
             self.transport.abort()
-
-
-SHUTDOWN_TIMEOUT = 30
-"""Seconds that running requests may take to finish after a signal."""
-BACKLOG = 1024
-LOGGERS = ("lookalike", "uvicorn.error")
 
 
 @dataclass(frozen=True, slots=True)

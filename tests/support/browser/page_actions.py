@@ -10,6 +10,7 @@ from playwright.sync_api import Page, expect
 from lookalike.samples import sample_paths
 
 GRAVE = {"serious", "critical"}
+AXE = Axe().axe_script
 
 
 def sample(name: str) -> Path:
@@ -60,12 +61,15 @@ def hit(page: Page, key: str) -> "object":
     return page.locator(f'.hit[data-key="{key}"]')
 
 
-def accessible(page: Page) -> None:
-    """Fail for what axe-core takes for serious or critical."""
-    results = Axe().run(page).response["violations"]
+def accessible(page: Page, *rules: str) -> None:
+    """Fail for what axe-core, by these of its rules or by all of them, takes for serious or critical."""
+    options = {"resultTypes": ["violations"]} | ({"runOnly": list(rules)} if rules else {})
+    if not page.evaluate("'axe' in window"):
+        page.evaluate(AXE)
+    violations = page.evaluate("async (options) => (await axe.run(options)).violations", options)
     grave = [
         f"{one['id']}: {node['target']} {node['html'][:160]} {[a['message'] for a in node['any'] + node['all']]}"
-        for one in results
+        for one in violations
         if one["impact"] in GRAVE
         for node in one["nodes"]
     ]

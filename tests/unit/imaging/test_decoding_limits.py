@@ -68,7 +68,7 @@ FOREIGN = [
     (b"\0\0\0\x14ftypmif1\0\0\0\0mif1" + bytes(100), "unsupported", "HEIF"),
     (b"8BPS\0\2" + bytes(100), "unsupported", "Photoshop"),
     (b"P5 is a text that begins like a greymap.", "not_an_image", "text"),
-    (b"8BPS\0\1" + bytes(100), "truncated", "PSD"),
+    (b"8BPS\0\1" + bytes(100), "damaged", "PSD"),
     (b"FUJIFILMCCD-RAW " + bytes(5000), "unsupported", "camera raw"),
 ]
 
@@ -108,7 +108,20 @@ WHOLE = {
 }
 
 
-RECOVERED = {"JPEG", "progressive JPEG", "CMYK JPEG", "PNG", "palette PNG", "APNG", "GIF", "BMP", "TIFF"}
+RECOVERED = {
+    "JPEG",
+    "progressive JPEG",
+    "CMYK JPEG",
+    "PNG",
+    "palette PNG",
+    "APNG",
+    "GIF",
+    "BMP",
+    "TIFF",
+    "WebP",
+    "lossless WebP",
+    "animated WebP",
+}
 """Of these, what is there is read; readers of the others give nothing of a file that ends early."""
 
 

@@ -15,6 +15,7 @@ from lookalike.imaging import jxl, prepare
 from lookalike.imaging.decoding import decode
 from lookalike.imaging.formats import size_by_header
 from lookalike.imaging.limits import Limits
+from lookalike.types import Pixels
 from tests.faults.test_mutated_files import psd, raw
 from tests.support.drawn_images import drawn, encoded
 
@@ -157,6 +158,93 @@ def test_a_missing_end_marker_loses_nothing(kind: str) -> None:
     whole, cut = (decode(each, digest_pixels=1_000_000) for each in (data, data[:-end]))
     assert not cut.truncated
     assert cut.pixels == whole.pixels
+
+
+def tga_runs(pixels: Pixels, packet: int) -> bytes:
+    """A TGA of packets of up to `packet` pixels each that go on across the ends of rows."""
+    flat = pixels.reshape(-1, pixels.shape[-1])
+    header = struct.pack("<BBBHHBHHHHBB", 0, 0, 10, 0, 0, 0, 0, 0, pixels.shape[1], pixels.shape[0], 24, 0x20)
+    parts, at = [header], 0
+    while at < len(flat):
+        part = flat[at : at + packet]
+        equal = bool((part == part[0]).all())
+        parts.append(bytes([len(part) - 1 | (128 if equal else 0)]) + (part[:1] if equal else part)[:, ::-1].tobytes())
+        at += len(part)
+    return b"".join(parts)
+
+
+@pytest.mark.parametrize("packet", [3, 128])
+def test_runs_of_a_tga_may_cross_rows(packet: int) -> None:
+    pixels = np.asarray(IMAGE).copy()
+    pixels[20:24] = (250, 10, 60)
+    data = tga_runs(pixels, packet)
+    whole = decode(data)
+    assert not whole.truncated
+    assert np.array_equal(whole.rgb, pixels)
+    cut = decode(data[: len(data) * 2 // 3])
+    assert cut.truncated
+    assert np.array_equal(cut.rgb[:30], pixels[:30])
+
+
+def bmp_runs(values: Pixels, bits: int, *, colors: int = 0) -> bytes:
+    """A BMP of alternating runs and literals (BI_RLE8, BI_RLE4), with a palette of grey levels."""
+    body = bytearray()
+    for row in values[::-1]:
+        for at in range(0, len(row), 8):
+            part = row[at : at + 8].tolist()
+            if len(set(part)) == 1 or len(part) < 3:
+                for value in part if len(set(part)) > 1 else part[:1]:
+                    body += bytes([1 if len(set(part)) > 1 else len(part), value * (17 if bits == 4 else 1)])
+                continue
+            packed = bytes(part) if bits == 8 else bytes(a << 4 | b for a, b in zip(part[::2], part[1::2], strict=True))
+            body += bytes([0, len(part)]) + packed + bytes(len(packed) % 2)
+        body += b"\0\0"
+    body += b"\0\1"
+    number = 1 << bits
+    palette = b"".join(bytes([level, level, level, 0]) for level in np.linspace(0, 255, number).astype(int).tolist())
+    height, width = values.shape
+    compression = 1 if bits == 8 else 2
+    header = struct.pack("<IiiHHIIiiII", 40, width, height, 1, bits, compression, len(body), 0, 0, colors, 0)
+    start = 14 + len(header) + len(palette)
+    return struct.pack("<2sIHHI", b"BM", start + len(body), 0, 0, start) + header + palette + body
+
+
+@pytest.mark.parametrize("bits", [4, 8])
+@pytest.mark.parametrize("colors", [0, 5000, 4_000_000_000])
+def test_run_length_encoded_bmp(bits: int, colors: int) -> None:
+    grey = np.asarray(IMAGE.convert("L"))
+    values = (grey >> 4 if bits == 4 else grey).copy()
+    values[8:16] = 3
+    expected = values * (17 if bits == 4 else 1)
+    data = bmp_runs(values, bits, colors=colors)
+    whole = decode(data)
+    assert not whole.truncated
+    assert np.array_equal(whole.rgb[..., 0], expected)
+    cut = decode(data[:-700])  # the upper rows come last
+    assert cut.truncated
+    assert np.array_equal(cut.rgb[32:, :, 0], expected[32:])
+
+
+@pytest.mark.parametrize("lossless", [False, True])
+def test_what_is_there_of_a_webp_is_read(lossless: bool) -> None:
+    image = drawn(3, (400, 300))
+    data = encoded(image, "WEBP", lossless=lossless)
+    whole = decode(data)
+    cut = decode(data[: len(data) * 3 // 4], digest_pixels=1_000_000)
+    assert cut.truncated
+    assert cut.pixels is None
+    assert close(cut.rgb[:100], whole.rgb[:100], 1)
+    with pytest.raises(ImageRejected, match="ends before the image does"):
+        decode(data[: len(data) // 3])
+
+
+def test_the_reason_of_a_damaged_jxl_is_one_line() -> None:
+    data = bytearray(encoded(IMAGE, "JXL", lossless=True))
+    data[len(data) // 2 :] = bytes(len(data) - len(data) // 2)
+    with pytest.raises(ImageRejected) as raised:
+        decode(bytes(data))
+    assert "\n" not in str(raised.value)
+    assert "build" not in str(raised.value)
 
 
 @pytest.mark.parametrize("box", [None, (8, 8)])

@@ -22,6 +22,8 @@ from lookalike.cli.options import (
 )
 from lookalike.cli.output import emit, out, print_line, printable
 
+MARKS = {True: Text("yes", style="green"), False: Text("no", style="red"), None: Text("-", style="dim")}
+
 
 @command(app, remote=True, rich_help_panel=IMAGES)
 def explain(
@@ -58,9 +60,6 @@ def explain(
         if file is not None:
             print_line(f"Written: {printable(str(file))}")
     return ExitCode.OK
-
-
-MARKS = {True: Text("yes", style="green"), False: Text("no", style="red"), None: Text("-", style="dim")}
 
 
 @command(app, "why-not", remote=True, rich_help_panel=IMAGES)

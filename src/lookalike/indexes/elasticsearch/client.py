@@ -21,6 +21,8 @@ RETRY_AFTER = 1.0
 """Seconds after which a request to an overloaded server may be retried."""
 OVERLOADED = frozenset({429, 502, 503, 504})
 _NOT_FOUND_TYPES = frozenset({"index_not_found_exception", "alias_not_found_exception", "no_such_index_exception"})
+MIN_VERSION = (8, 0)
+"""The oldest version that the client supports."""
 
 
 class IndexNotFound(Damaged):
@@ -142,10 +144,6 @@ def _connect(connection: Connection) -> Elasticsearch:
         )
     except (ValueError, OSError) as error:
         raise BadSetting(f"{connection.name}: {error}") from None
-
-
-MIN_VERSION = (8, 0)
-"""The oldest version that the client supports."""
 
 
 def probe(url: str) -> Mapping[str, str | int | float]:

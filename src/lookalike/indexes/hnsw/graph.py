@@ -22,6 +22,8 @@ from lookalike.types import Features, FeatureSpec, Ids
 
 Keys = NDArray[np.uint64]
 _SEED = 20190613  # keys are stored: never change it
+ADD_BATCH = 256
+"""Rows added while readers wait; a 4,000th of a larger graph, because each batch costs time per row already in it."""
 
 
 def vector_keys(features: Features) -> Keys:
@@ -112,10 +114,6 @@ class NodeMap:
         order = np.argsort(self.row_nodes[rows], kind="stable")
         self._duplicates: RowNumbers = rows[order]
         self._duplicate_nodes = self.row_nodes[self._duplicates]
-
-
-ADD_BATCH = 256
-"""Rows added while readers wait; a 4,000th of a larger graph, because each batch costs time per row already in it."""
 
 
 def _faiss() -> Any:

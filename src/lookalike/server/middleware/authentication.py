@@ -28,6 +28,17 @@ KEYLESS_LIMITS = KeyLimits(concurrency=64, body_bytes=256 * MIB)
 """Limits of callers on loopback without an API key: no rate limit."""
 ANONYMOUS_RATE, ANONYMOUS_BURST = 5.0, 50
 """Requests per second and burst without a valid API key, by client address."""
+BODY_TIMEOUT = 20.0
+"""Seconds that the server waits for a body, besides the time that its bytes allow by `MIN_RATE`."""
+MIN_RATE = 4096.0
+"""Minimum bytes per second of a body over the time waited for it, beyond the timeout."""
+COOKIE = "lookalike_key"
+PUBLIC_PATHS = frozenset({"/", "/docs", "/favicon.ico", "/healthz", "/readyz", "/session"})
+"""Paths without authentication, besides the files of pages below `PUBLIC_PREFIXES`."""
+PUBLIC_PREFIXES = ("/page/", "/docs/")
+PROXY_HEADERS = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-real-ip")
+"""Headers that proxies add."""
+DEFAULT_TENANT = "default"
 
 
 class TokenBuckets:
@@ -103,12 +114,6 @@ def _client_group(address: str | None) -> str:
     return str(IPv6Network((int(parsed), 64), strict=False)) if isinstance(parsed, IPv6Address) else str(parsed)
 
 
-BODY_TIMEOUT = 20.0
-"""Seconds that the server waits for a body, besides the time that its bytes allow by `MIN_RATE`."""
-MIN_RATE = 4096.0
-"""Minimum bytes per second of a body over the time waited for it, beyond the timeout."""
-
-
 class BodyLimitMiddleware:
     """Wraps the `receive` and `send` of one request.
 
@@ -157,15 +162,6 @@ def check_length(nbytes: int, max_bytes: int | None) -> None:
     """Raise ImageRejected for a body of more than `max_bytes` (None: no limit)."""
     if max_bytes is not None and nbytes > max_bytes:
         raise ImageRejected("too_many_bytes", f"The request body exceeds the limit of {max_bytes:,} bytes.")
-
-
-COOKIE = "lookalike_key"
-PUBLIC_PATHS = frozenset({"/", "/docs", "/favicon.ico", "/healthz", "/readyz", "/session"})
-"""Paths without authentication, besides the files of pages below `PUBLIC_PREFIXES`."""
-PUBLIC_PREFIXES = ("/page/", "/docs/")
-PROXY_HEADERS = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-real-ip")
-"""Headers that proxies add."""
-DEFAULT_TENANT = "default"
 
 
 class Authenticator:
