@@ -192,8 +192,9 @@ def _fingerprint(entry: ModelEntry, network: "Network") -> str:
 def _spec(entry: ModelEntry, fingerprint: str) -> FeatureSpec:
     """The features of an entry's network, before it is applied to windows."""
     width = entry.dimensions // 8 if entry.metric == "hamming" else entry.dimensions
-    stored = fingerprint + INT8_SUFFIX if entry.storage == "int8" else fingerprint
-    return FeatureSpec(entry.name, entry.metric, width, stored)
+    if entry.storage == "int8":  # other digits, too: the first ones are in names of indexes
+        fingerprint = hashlib.sha256(f"{fingerprint} int8 rows".encode()).hexdigest()[:32] + INT8_SUFFIX
+    return FeatureSpec(entry.name, entry.metric, width, fingerprint)
 
 
 def encoder_spec(

@@ -152,7 +152,7 @@ def test_the_variants_need_no_download_and_differ_in_their_fingerprints(tmp_path
     assert all(is_pulled(name, tmp_path) and verify(name, tmp_path) is None for name in names)
     assert [encoder.spec.width for encoder in encoders.values()] == [512, 256, 256, 64]
     assert [row_bytes(encoder.spec) for encoder in encoders.values()] == [1024, 512, 256, 64]
-    assert len({encoder.spec.fingerprint for encoder in encoders.values()}) == 4
+    assert len({encoder.spec.fingerprint[:12] for encoder in encoders.values()}) == 4
     for name in names:
         state = info(name, tmp_path)
         assert (state.pulled, state.fingerprint) == (True, encoders[name].spec.fingerprint)
