@@ -1,17 +1,20 @@
 """Proof by halves of gallery calibrations: asked and achieved shares of false answers, and their growth with a gallery.
 
-    python -m benchmarks.false_answers [--photos N] [--documents 8] [--pipelines phash,vgg16] [--verify] [--gallery DIR]
+    python -m benchmarks.false_answers [--photos N] [--documents 8] [--pipelines phash,vgg16] [--verify] [--seeds 3]
+        [--gallery DIR]
 
 A gallery of photos, drawn documents (so many of each family), or both, is searched for one edited copy of each image,
-without the original. The calibration is fitted on half of the images, split by group, and the share of false answers is
-measured on the other half, of both kinds also for each kind; the mean of twenty splits is printed. Then galleries are
-thinned to 1/2, 1/4, 1/8, fitted, and the share predicted for the whole gallery is compared with the measured one.
+without the original, with each seed for another edit. The calibration is fitted on half of the images, split by group,
+and the share of false answers is measured on the other half, of both kinds also for each kind: the mean of both halves
+of twenty splits of each seed, without those that a calibration refuses, with a bootstrap interval over groups. Then
+galleries are thinned to 1/2, 1/4, 1/8, fitted, and the share predicted for the whole gallery is compared with the
+measured one.
 """
 
 import argparse
 import random
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,8 +22,10 @@ import numpy as np
 
 import lookalike
 from benchmarks.photos import photos
+from lookalike.errors import UnsupportedQuery
 from lookalike.evaluation.calibrate import Query, calibration_originals, calibration_searches, fit_calibration
 from lookalike.evaluation.measurement import VERIFIED, QueryResult, confidence
+from lookalike.evaluation.metrics import Estimate, bootstrap
 from lookalike.evaluation.runner import Runner
 from lookalike.gallery_calibration import Floats, GalleryCalibration, Mode, fit_curve
 from lookalike.pipeline import Calibration
@@ -54,13 +59,13 @@ def add_documents(gallery: lookalike.Gallery, each: int, folder: Path) -> dict[s
     return {o.key: f"{DOCUMENT_GROUP}{o.key}" for o in gallery.add(folder) if o.key is not None}
 
 
-def measure(gallery: lookalike.Gallery, groups: dict[str, str], *, verify: bool) -> list[QueryResult]:
+def measure(gallery: lookalike.Gallery, groups: dict[str, str], seed: int, *, verify: bool) -> list[QueryResult]:
     """The results of one edited copy of each image."""
     records = [record for record in gallery.sample(100_000) if record.key in groups]
     searches = [s for s in calibration_searches(gallery.pipelines) if verify or s.name != VERIFIED]
-    runner = Runner(gallery, "default", confidence(gallery.pipeline_calibrations()), searches, (), groups=groups)
-    results = [r for of_image in runner.run(calibration_originals(records, len(records), 0)) for r in of_image]
-    print(f"{len(records)} images, {len(runner.skipped)} skipped", flush=True)
+    runner = Runner(gallery, "default", confidence(gallery.pipeline_calibrations()), searches, (), seed, groups=groups)
+    results = [r for of_image in runner.run(calibration_originals(records, len(records), seed)) for r in of_image]
+    print(f"seed {seed}: {len(records)} images, {len(runner.skipped)} skipped", flush=True)
     return results
 
 
@@ -71,31 +76,73 @@ def nearest(results: Sequence[QueryResult], measure: str) -> Floats:
     )
 
 
-def halves(results: list[QueryResult], groups: dict[str, str], calibrations: dict[str, Calibration]) -> None:
-    """Print asked and achieved shares, by measure and for all together; of several kinds of images also for each."""
-    achieved: dict[tuple[str, str, float], list[float]] = {}
-    kinds = sorted({kind_of(groups[r.image]) for r in results})
-    for split in range(SPLITS):
-        everything = sorted({groups[r.image] for r in results})
-        random.Random(split).shuffle(everything)
-        first = set(everything[: len(everything) // 2])
-        fitted = fit_calibration(
-            [r for r in results if groups[r.image] in first], calibrations, fingerprints={}, gallery_images=1, created=0
-        )
-        other = [r for r in results if groups[r.image] not in first]
+def halves(runs: Sequence[list[QueryResult]], groups: dict[str, str], calibrations: dict[str, Calibration]) -> None:
+    """Print asked and achieved shares, by measure and for all together; of several kinds of images also for each.
+
+    `runs` are the results by seed.
+    """
+    answered: dict[tuple[str, float], dict[str, list[bool]]] = {}
+    for number, results in enumerate(runs):
+        for name, image, found, shown in judged(results, groups, calibrations, number):
+            for share in shown:
+                answered.setdefault((name, share), {}).setdefault(image, []).append(found <= share)
+    images = {image for of_images in answered.values() for image in of_images}
+    kinds = sorted({kind_of(groups[image]) for image in images})
+    for (name, share), of_images in answered.items():
         for kind in ["all", *kinds] if len(kinds) > 1 else ["all"]:
-            of_kind = [r for r in other if kind in ("all", kind_of(groups[r.image]))]
-            for name, found in shares(fitted, of_kind, calibrations).items():
-                for share in SHARES:
-                    achieved.setdefault((name, kind, share), []).append(float(np.mean(np.array(found) <= share)))
-    for (name, kind, share), of_splits in achieved.items():
-        mean = np.mean(of_splits)
-        print(f"{name:14} {kind:9} asked {share:<6} achieved {mean:.4f}  ratio {mean / share:.2f}")
+            of_kind = by_group(of_images, groups, kind)
+            found = with_interval(of_kind)
+            factors = f"{found.value / share:.2f} ({found.low / share:.2f} to {found.high / share:.2f})"
+            print(f"{name:14} {kind:9} asked {share:<6} achieved {found.value:.4f}  x {factors}  {len(of_kind)} groups")
+
+
+def by_group(of_images: dict[str, list[bool]], groups: dict[str, str], kind: str) -> list[list[bool]]:
+    """What was found of each group of images of a kind."""
+    found: dict[str, list[bool]] = {}
+    for image, answers in of_images.items():
+        if kind in ("all", kind_of(groups[image])):
+            found.setdefault(groups[image], []).extend(answers)
+    return list(found.values())
+
+
+def with_interval(of_groups: list[list[bool]]) -> Estimate:
+    """The share of queries that were answered, with its interval over groups of images."""
+    answered, asked = (np.array([f(of_group) for of_group in of_groups], np.float64) for f in (sum, len))
+    return bootstrap(lambda weights: float(weights @ answered / (weights @ asked)), len(of_groups))
+
+
+def judged(
+    results: list[QueryResult], groups: dict[str, str], calibrations: dict[str, Calibration], run: int
+) -> Iterator[tuple[str, str, float, list[float]]]:
+    """Mode, image and share of false answers of every query, by a calibration of the other half, of many splits.
+
+    Also which of the `SHARES` that calibration does not refuse.
+    """
+    everything = sorted({groups[r.image] for r in results})
+    for split in range(SPLITS):
+        random.Random(f"{run} {split}").shuffle(everything)
+        first = set(everything[: len(everything) // 2])
+        halves = [r for r in results if groups[r.image] in first], [r for r in results if groups[r.image] not in first]
+        for known, other in (halves, halves[::-1]):
+            fitted = fit_calibration(known, calibrations, fingerprints={}, gallery_images=1, created=0)
+            for name, of_queries in shares(fitted, other, calibrations).items():
+                shown = [share for share in SHARES if is_shown(fitted, share, name, list(calibrations))]
+                yield from ((name, image, share, shown) for (image, _), share in of_queries.items())
+
+
+def is_shown(fitted: GalleryCalibration, share: float, name: str, pipelines: list[str]) -> bool:
+    """Whether a search of this name with this share as `max_false` is not refused."""
+    mode: Mode = "single" if name in pipelines else "verified" if name == VERIFIED else "distance"
+    try:
+        fitted.check_share(share, [name] if mode == "single" else pipelines, mode, images=1)
+    except UnsupportedQuery:
+        return False
+    return True
 
 
 def shares(
     fitted: GalleryCalibration, results: list[QueryResult], calibrations: dict[str, Calibration]
-) -> dict[str, list[float]]:
+) -> dict[str, dict[Query, float]]:
     """By mode, the share of false answers that each query's surest false hit has; infinite without hits."""
     limits = {name: c.threshold for name, c in list(calibrations.items())[:-1]}
     last = list(calibrations)[-1]
@@ -116,7 +163,7 @@ def shares(
             add(result.search, result, "single", _known(result.radius_without), {})
             if len(calibrations) > 1:
                 add("by distance", result, "distance", radii[result.image, result.edit], limits)
-    return {name: list(of_mode.values()) for name, of_mode in found.items()}
+    return found
 
 
 def _known(radius: float | None) -> float:
@@ -156,6 +203,7 @@ def main() -> None:
     parser.add_argument("--photos", type=int, help="so many photos; default: all, or none with --documents")
     parser.add_argument("--documents", type=int, default=0, help="documents of each family")
     parser.add_argument("--pipelines", default="phash,vgg16")
+    parser.add_argument("--seeds", type=int, default=1, help="of the edits: so many runs")
     parser.add_argument("--verify", action="store_true", help="also compare pixels")
     parser.add_argument("--gallery", type=Path, help="keep the gallery here")
     arguments = parser.parse_args()
@@ -172,11 +220,11 @@ def main() -> None:
         if arguments.documents:
             (folder := Path(temporary) / "documents").mkdir()
             groups |= add_documents(gallery, arguments.documents, folder)
-        results = measure(gallery, groups, verify=arguments.verify)
+        runs = [measure(gallery, groups, seed, verify=arguments.verify) for seed in range(arguments.seeds)]
         calibrations = gallery.pipeline_calibrations()
-        halves(results, groups, calibrations)
+        halves(runs, groups, calibrations)
         for name in calibrations:
-            growth(results, groups, name)
+            growth(runs[0], groups, name)
 
 
 if __name__ == "__main__":

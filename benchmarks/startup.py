@@ -50,7 +50,7 @@ def main(runs: int = 10, other: str | None = None) -> None:
         for gallery in (hashes, both):
             subprocess.run([*PROGRAM, "add", samples, "-g", gallery], stdout=subprocess.DEVNULL, check=True)
         sources = [None] if other is None else [None, other]
-        copy, added = make_copies(Path(folder), (runs + 1) * len(sources))
+        copy, added = make_copies(Path(folder), 2 * (runs + 1) * len(sources))
         new = iter(map(str, added))
         commands: dict[str, Callable[[], tuple[str, ...]]] = {
             "python -c pass": lambda: (sys.executable, "-c", "pass"),
@@ -61,6 +61,7 @@ def main(runs: int = 10, other: str | None = None) -> None:
             "lookalike status": lambda: (*PROGRAM, "status", "-g", both),
             "lookalike search copy.jpg (hashes)": lambda: (*PROGRAM, "search", str(copy), "-g", hashes),
             "lookalike search copy.jpg": lambda: (*PROGRAM, "search", str(copy), "-g", both),
+            "lookalike add IMAGE (hashes)": lambda: (*PROGRAM, "add", next(new), "-g", hashes),
             "lookalike add IMAGE": lambda: (*PROGRAM, "add", next(new), "-g", both),
         }
         print(describe())

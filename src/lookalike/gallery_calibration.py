@@ -1,4 +1,23 @@
-"""Calibration of a gallery on its own images: by measure, the share of false answers and the probability of a copy."""
+"""Calibration of a gallery on its own images: by measure, the share of false answers and the probability of a copy.
+
+Both are measured on edited copies of the gallery's images, searched for with their originals in the answers and
+without them (`lookalike calibrate`). A hit is judged by a *measure* (`measure_of`): the distance in a pipeline, or what
+a comparison of its pixels found; smaller is surer.
+
+The share of false answers is a conformal p-value (Vovk, Gammerman and Shafer 2005): of n queries without an original,
+c / (n + 1), where c have a hit at least as sure, which is what new queries have on average at the value of the c-th.
+Between two values of the sample it is interpolated: steps would give up to half of a small share away. It is never
+below 1 / (n + 1), so it promises nothing that the sample cannot show. In a gallery that has grown by a factor g since,
+the nearest of more images is nearer: the share p becomes 1 - (1 - p)^g, exactly so for images drawn alike, and at least
+as large as the truth where queries differ in how many neighbours they have (1 - (1 - p)^g is concave in p). Where
+images were deleted the share is left as it is.
+
+Kinds of images differ: different letters lie closer together than different photos, so that one curve for both promises
+too much of letters. Therefore queries are calibrated in groups (Mondrian conformal prediction, Vovk et al. 2005,
+chapter 4) by the density of the gallery around them: the distance of the fourth nearest image (`DENSITY_RANK`), which a
+search finds anyway, and which needs no names of kinds. The limits between groups are where these distances have gaps,
+as between documents and photos: a group of two kinds would promise too much of one and too little of the other.
+"""
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
@@ -18,7 +37,7 @@ MAX_TAIL, MAX_QUANTILES = 200, 200
 Floats = NDArray[np.float64]
 Mode = Literal["single", "distance", "verified"]
 """How hits are judged: by their own measure (one pipeline, no verification), or by the lowest false share of any."""
-FORMAT = 2
+FORMAT = 3
 """Version of the stored JSON object."""
 VERIFICATION = "verification"
 """Name of the measure of hits whose pixels were compared."""
@@ -26,8 +45,8 @@ LABELS = ("copy", "variant", "similar")
 """Evidence of a comparison of pixels, the surest first."""
 DENSITY_RANK = 4
 """The rank of the image whose distance says how dense the gallery is around a query: low, for there may be few of a
-kind, and above the number of copies that most images have. With 4 and four groups, photos and documents in one gallery
-each get the share asked for within a factor of 2 (docs/numbers.md)."""
+kind, and above the number of copies that most images have. Of photos and documents in one gallery each get the share
+asked for within a factor of 2 (docs/numbers.md)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +54,8 @@ class Curve:
     """One measure: false answers and probability by value.
 
     Attributes:
-        shares: (value, share of queries without an original whose surest hit is at most at this value), rising.
+        shares: (value, share of queries without an original whose surest hit is at most at this value), rising;
+            between two of them the share is interpolated.
         steps: (value, probability, low, high): the probability of hits up to this value, falling.
         images: Images that the queries were made of: the size of the sample.
     """
@@ -51,18 +71,29 @@ class Curve:
             value: Of the measure.
             growth: Images in the gallery now, divided by those at the calibration.
         """
+        return _grown(max(self.seen(value) * self.images, 1) / (self.images + 1), growth)
+
+    def seen(self, value: float) -> float:
+        """Return the share of the sample's queries without an original that have a hit at least as sure.
+
+        It is interpolated between the values of the sample, and below the lowest down to 0, so that it orders values
+        of which the sample shows nothing, too; it promises nothing.
+        """
         at = bisect_right(self.shares, (value, np.inf))
-        share = self.shares[at - 1][1] if at else 0.0
-        return _grown((share * self.images + 1) / (self.images + 1), growth)
+        if at == len(self.shares):
+            return self.shares[-1][1] if self.shares else 0.0
+        (below, low), (above, high) = self.shares[at - 1] if at else (0.0, 0.0), self.shares[at]
+        return low + (high - low) * max(value - below, 0.0) / (above - below)
 
     def value_at(self, share: float, growth: float = 1.0) -> float | None:
-        """Return the value below which hits are false for at most this share of queries; None below `floor`."""
+        """Return the value up to which hits are false for at most this share of queries; None below `floor`."""
         if share < self.floor(growth):
             return None
-        for value, _ in self.shares:
-            if self.false_share(value, growth) > share:
-                return value
-        return np.inf
+        seen = (1 - (1 - share) ** (1 / max(growth, 1.0))) * (self.images + 1) / self.images
+        if not self.shares or seen >= self.shares[-1][1]:
+            return np.inf
+        values, shares = zip((0.0, 0.0), *self.shares, strict=True)
+        return float(np.interp(seen, shares, values))
 
     def floor(self, growth: float = 1.0) -> float:
         """Return the lowest share of false answers that the sample can show."""
@@ -103,9 +134,7 @@ def _shares(negatives: Floats) -> tuple[tuple[float, float], ...]:
     tail = np.arange(min(MAX_TAIL, len(distinct)))
     rest = np.linspace(0, len(distinct) - 1, MAX_QUANTILES).round().astype(np.intp)
     kept = np.union1d(tail, rest)
-    # between two kept values the higher share counts: a step is where the next kept one begins
-    starts = np.append(distinct[:1], distinct[kept[:-1] + 1]) if len(kept) > 1 else distinct[:1]
-    return tuple(zip(starts.tolist(), shares[kept].tolist(), strict=True))
+    return tuple(zip(distinct[kept].tolist(), shares[kept].tolist(), strict=True))
 
 
 def _steps(copies: Floats, negatives: Floats, images: int) -> tuple[tuple[float, float, float, float], ...]:
@@ -155,7 +184,7 @@ class CurveGroup:
 
     Attributes:
         measures: Curve by measure.
-        combined: Curve of the lowest false share of any measure, by mode: "distance" for searches with several
+        combined: Curve of the lowest share seen by any measure, by mode: "distance" for searches with several
             pipelines, "verified" for those that compare pixels.
     """
 
@@ -179,8 +208,8 @@ class CurveGroup:
         return None if curve is None else curve.probability(self._judged(measure, value, mode), growth)
 
     def _judged(self, measure: str, value: float, mode: Mode) -> float:
-        """Return the value to look up in the curve: unless the mode is "single", the false share of the measure's."""
-        return value if mode == "single" else self.measures[measure].false_share(value)
+        """Return the value to look up in the curve: unless the mode is "single", the share seen by the measure's."""
+        return value if mode == "single" else self.measures[measure].seen(value)
 
 
 @dataclass(frozen=True, slots=True)

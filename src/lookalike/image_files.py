@@ -3,7 +3,7 @@
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from fnmatch import translate
 from pathlib import Path
@@ -114,18 +114,18 @@ def encoded(item: Item) -> Item | Outcome:
         return Outcome(item.key, None, "rejected", f"{error.reason}: {error}")
 
 
-def with_relative_keys(found: Iterable[Found]) -> Iterator[Item | Outcome]:
-    """Yield items under keys relative to the folders given, for a gallery that does not know them.
+def with_keys(found: Iterable[Found], prefix_of: Callable[[FoundFile | FoundObject], str]) -> Iterator[Item | Outcome]:
+    """Yield items for a gallery that does not see the files, under keys relative to the folders given.
 
-    Of two files that would get the same key the second is rejected, because it would replace the first. Objects are
-    read here, one after the other.
+    `prefix_of` says what such a key begins with. Of two files that would get the same key the second is rejected,
+    because it would replace the first. Objects are read here, one after the other.
     """
     seen: dict[str, str] = {}
     for one in _members_too(found):
         if isinstance(one, Item | Outcome):
             yield one
         elif isinstance(one, FoundFile | FoundObject):
-            key, path = one.relative, one.path if isinstance(one, FoundFile) else one.url
+            key, path = prefix_of(one) + one.relative, one.path if isinstance(one, FoundFile) else one.url
             if seen.setdefault(key, path) == path:
                 yield _as_item(key, one)
             else:

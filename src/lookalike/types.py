@@ -55,6 +55,9 @@ class FeatureSpec:
     width: int
     fingerprint: str
 
+    def __hash__(self) -> int:
+        return hash(self.fingerprint)  # which a text keeps: several look-ups for every image
+
     @property
     def dtype(self) -> np.dtype[Any]:
         """uint8 for packed bits, float32 for vectors."""
@@ -151,7 +154,7 @@ class Decoded:
     exif: bytes | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: two are made for every image that is added, in half the time
 class Prepared:
     """An image decoded, stripped of its border and resized: what encoders and the catalog need of it.
 

@@ -182,7 +182,15 @@ def test_outcomes(ways: Ways, folder: Path) -> None:
     assert again == expected
     ran = ways.command("add", folder)
     assert ran.code == 1
-    assert {key: one for key, one in by_key(ran.lines).items() if key != "empty.jpg"} == expected
+    folder_outcomes = by_key(ran.lines)
+    assert all(key.startswith(f"{folder.name}/") for key in folder_outcomes)  # others have the names without
+    here = by_key(ways.library.add(folder))
+    assert {key: one["outcome"] for key, one in folder_outcomes.items()} == {
+        key: one["outcome"] for key, one in here.items()
+    }
+    again = by_key(ways.command("add", folder).lines)
+    assert {one["outcome"] for one in again.values()} == {"unchanged", "rejected"}
+    assert again.keys() == here.keys()
 
 
 def test_put_and_conditions(ways: Ways) -> None:

@@ -48,8 +48,8 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
 
 OPERATIONS = (
-    "putImages listImages deleteImages putImage getImage patchImage deleteImage getThumbnail getOriginal search "
-    "searchBatch listKeys createKey rotateKey revokeKey "
+    "putImages nameFolder listImages deleteImages putImage getImage patchImage deleteImage getThumbnail getOriginal "
+    "search searchBatch listKeys createKey rotateKey revokeKey "
     "compare explain whyNot headImage headThumbnail headHealth headReady "
     "planCleanup applyCleanup undoCleanup listChanges "
     "listPipelines addPipeline promotePipeline dropPipeline dropIndex "

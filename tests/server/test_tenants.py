@@ -45,6 +45,12 @@ def search_batch(world: World, step: Step) -> list[httpx.Response]:
     return [world.send(step.who, "POST", "/v1/search:batch", json={"images": sources, "k": 3})]
 
 
+@doing("POST /v1/folders")
+def name_folder(world: World, step: Step) -> list[httpx.Response]:
+    body = {"machine": "laptop", "folder": f"/{step.pick(0, KEYS)}/photos"}
+    return [world.send(step.who, "POST", "/v1/folders", json=body)]
+
+
 @doing("GET /v1/keys", "POST /v1/keys", "POST /v1/keys/{key_id}:rotate", "POST /v1/keys/{key_id}:revoke")
 def keys(world: World, step: Step) -> list[httpx.Response]:
     """Their keys write; what admins of a tenant see is in test_keys.py."""

@@ -40,7 +40,7 @@ from lookalike.catalog.statements import (
     RECORD,
     batches,
     id_array,
-    insert_rows,
+    insert_values,
     lock_images,
     lock_state,
     next_sequence_numbers,
@@ -378,8 +378,8 @@ def delete_features(conn: Connection, spec_ids: Iterable[int], ids: Sequence[int
 def insert_features(conn: Connection, spec: FeatureSpec, spec_id: int, rows: Sequence[tuple[int, FeatureRow]]) -> None:
     """Insert features (image id, row) of one spec."""
     blobs = iter(pack(spec, [row for _, row in rows if row is not None]))
-    values = [{"image_id": id_, "vector": None if row is None else next(blobs)} for id_, row in rows]
-    insert_rows(conn, features_table(spec_id), values)
+    values = [[id_, None if row is None else next(blobs)] for id_, row in rows]
+    insert_values(conn, features_table(spec_id), ("image_id", "vector"), values)
 
 
 def _released_through(conn: Connection, spec_id: int) -> int:

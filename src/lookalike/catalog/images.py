@@ -41,6 +41,7 @@ from lookalike.catalog.statements import (
     ids_by_key,
     in_tenant,
     insert_rows,
+    insert_values,
     lock_images,
     lock_state,
     next_sequence_numbers,
@@ -57,6 +58,14 @@ from lookalike.types import Attributes, Condition, FeatureSpec, Ids, Record
 # Built once: on the way of every search, building a statement would cost more than running it.
 _BY_KEY = RECORD.where(images.c.tenant_id == bindparam("tenant"), images.c.key == bindparam("key"))
 _BY_ID = RECORD.where(images.c.id.in_(bindparam("ids", expanding=True)))
+_FIRST_IDS = select(func.min(images.c.id)).group_by(images.c.sha256)
+_SAME_BYTES = select(images.c.sha256, images.c.id, images.c.key).where(
+    images.c.id.in_(
+        _FIRST_IDS.where(
+            images.c.sha256.in_(bindparam("digests", expanding=True)), images.c.tenant_id == bindparam("tenant")
+        )
+    )
+)
 _COLUMNS = (
     "tenant_id",
     "key",
@@ -72,8 +81,10 @@ _COLUMNS = (
     "truncated",
     "etag",
 )
-_columns_of = attrgetter(*_COLUMNS)
 """Columns that hold what the attribute of `NewImage` of the same name says."""
+_columns_of = attrgetter(*_COLUMNS, "offset")
+_WRITTEN = (*_COLUMNS, "file_offset", "border", "exif", "seq")
+"""Columns that every put of an image writes."""
 
 
 class TenantRepository(Repository):
@@ -256,13 +267,11 @@ class ImageRepository(Repository):
 
     def same_bytes(self, tenant_id: int, sha256s: Iterable[bytes]) -> dict[bytes, SameBytes]:
         """By digest the tenant's image of the lowest id with these bytes."""
-        i = images.c
         found: dict[bytes, SameBytes] = {}
         with self._database.read() as conn:
             for batch in batches(dict.fromkeys(sha256s)):
-                first = select(func.min(i.id)).where(i.sha256.in_(batch), i.tenant_id == tenant_id).group_by(i.sha256)
-                query = select(i.sha256, i.id, i.key).where(i.id.in_(first))
-                found.update({sha256: SameBytes(id_, key) for sha256, id_, key in conn.execute(query)})
+                rows = conn.execute(_SAME_BYTES, {"tenant": tenant_id, "digests": batch})
+                found.update({sha256: SameBytes(id_, key) for sha256, id_, key in rows})
         return found
 
     def put(self, new: Sequence[NewImage], *, pipelines: int | None = None) -> list[PutResult]:
@@ -452,7 +461,14 @@ def _put_images(conn: Connection, new: Sequence[NewImage], pipelines: int | None
         if key in runs[-1]:
             runs.append({})
         runs[-1][key] = image
-    return [result for run in runs for result in _put_distinct(conn, list(run.values()), stored, pipelines)]
+    results: list[PutResult] = []
+    for run in runs:
+        put = _put_distinct(conn, list(run.values()), stored, pipelines)
+        results += put
+        if run is not runs[-1]:
+            for image, result in zip(run.values(), put, strict=True):
+                stored.add(LockedImage(result.id, image.tenant_id, image.key, image.sha256, result.sequence))
+    return results
 
 
 def _delete_images(conn: Connection, rows: Sequence[LockedImage]) -> list[Deleted]:
@@ -517,8 +533,6 @@ def _put_distinct(conn: Connection, new: Sequence[NewImage], stored: _Stored, pi
         for id_, sequence, row in zip(ids, numbers, old, strict=True)
     ]
     _write_images(conn, new, results)
-    for image, result in zip(new, results, strict=True):
-        stored.add(LockedImage(result.id, image.tenant_id, image.key, image.sha256, result.sequence))
     return results
 
 
@@ -535,21 +549,20 @@ def _check_still_new(conn: Connection, new: Sequence[NewImage]) -> None:
 
 def _write_images(conn: Connection, new: Sequence[NewImage], results: Sequence[PutResult]) -> None:
     now = time.time()
-    inserted: list[dict[str, Any]] = []
+    inserted: list[list[Any]] = []
     replaced: list[dict[str, Any]] = []
     for image, result in zip(new, results, strict=True):
-        values: dict[str, Any] = dict(zip(_COLUMNS, _columns_of(image), strict=True))
         border = list(astuple(image.border)) if image.border else None
-        values.update(border=border, exif=dict(image.exif), file_offset=image.offset, updated=now, seq=result.sequence)
+        values = [*_columns_of(image), border, dict(image.exif), result.sequence]
         if result.created:
-            created, updated = image.created or now, image.updated or now
-            values.update(id=result.id, created=created, updated=updated, attributes=dict(image.attributes or {}))
-            inserted.append(values)
+            attributes = dict(image.attributes or {})
+            inserted.append([*values, result.id, image.created or now, image.updated or now, attributes])
             continue
+        row = {**dict(zip(_WRITTEN, values, strict=True)), "updated": now, "the_id": result.id}
         if image.attributes is not None:
-            values["attributes"] = dict(image.attributes)
-        replaced.append({**values, "the_id": result.id})
-    insert_rows(conn, images, inserted)
+            row["attributes"] = dict(image.attributes)
+        replaced.append(row)
+    insert_values(conn, images, (*_WRITTEN, "id", "created", "updated", "attributes"), inserted)
     update_images(conn, [row for row in replaced if "attributes" in row])
     update_images(conn, [row for row in replaced if "attributes" not in row])
 

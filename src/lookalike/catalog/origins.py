@@ -57,14 +57,19 @@ class FilePathRepository(Repository):
         yield from (StoredFile(*row) for row in rows)
         yield from self.below(tenant_id, path)
 
-    def below(self, tenant_id: int, folder: str | None) -> Iterator[StoredFile]:
-        """The images whose files are below a folder, or have a path at all, in the order of their paths."""
+    def below(self, tenant_id: int, folder: str | None, *, through: int | None = None) -> Iterator[StoredFile]:
+        """The images whose files are below a folder, or have a path at all, in the order of their paths.
+
+        Only those whose last change is one of those up to `through`, if that is given.
+        """
         i = images.c
         after: tuple[str, int] | None = None
         while True:
             with self._database.read() as conn:
                 column = path_column(conn)
                 conditions = below(conn, tenant_id, folder)
+                if through is not None:
+                    conditions.append(i.seq <= through)
                 if after is not None:
                     conditions += [column >= after[0], (column > after[0]) | (i.id > after[1])]
                 query = _STORED_FILE.where(*conditions).order_by(column, i.id).limit(PAGE_SIZE)

@@ -42,7 +42,7 @@ def check_expected(key: str, expected: int | None, found: int | None) -> None:
     raise Conflict(f"the image {key!r} has changed: {expectation}, and is at {found}", sequence=found)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: of so many fields, that takes half of the time
 class NewImage:
     """An image to add, or to replace the one with its tenant and key.
 

@@ -77,7 +77,13 @@ class JsonDocument(TypeDecorator[Any]):
 Id = BigInteger().with_variant(Integer(), "sqlite")  # only INTEGER PRIMARY KEY is SQLite's own row number
 Ordered = Text().with_variant(Text(collation="C"), "postgresql")  # by code point, as SQLite and Python sort
 Json = JsonDocument(none_as_null=True)
-encode_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+_encode_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+
+
+def encode_json(value: Any) -> str:
+    """JSON as it is stored; most images have no attributes, which need no encoder."""
+    return "{}" if value == {} else _encode_json(value)
+
 
 metadata = MetaData()
 

@@ -33,6 +33,11 @@ RECORD = select(images.c.id, tenants.c.name, *_FURTHER).join(tenants, tenants.c.
 """The columns that `to_record` takes, in the order of `Record`."""
 
 
+_IDS_BY_KEY = select(images.c.key, images.c.id).where(
+    images.c.tenant_id == bindparam("tenant"), images.c.key.in_(bindparam("keys", expanding=True))
+)
+
+
 def to_record(row: Any) -> Record:
     """A row of `RECORD` as the record of an image."""
     id_, tenant, key, path, sha256, pixels, nbytes, width, height, format_, border, attributes, *rest = row
@@ -81,8 +86,10 @@ def rows_in(conn: Connection, query: Select[Any], column: Column[Any], values: I
 
 def ids_by_key(conn: Connection, tenant_id: int, keys: Iterable[str]) -> dict[str, int]:
     """The ids of a tenant's images by key; unknown keys are left out."""
-    query = select(images.c.key, images.c.id).where(images.c.tenant_id == tenant_id)
-    return dict(rows_in(conn, query, images.c.key, keys))
+    found: dict[str, int] = {}
+    for batch in batches(keys):
+        found.update((key, id_) for key, id_ in conn.execute(_IDS_BY_KEY, {"tenant": tenant_id, "keys": batch}))
+    return found
 
 
 def id_array(ids: Iterable[int]) -> Ids:
@@ -101,14 +108,19 @@ def insert_rows(conn: Connection, table: Table, rows: Sequence[Mapping[str, Any]
     """Insert rows that all name the same columns in the same order, in the database's fastest way."""
     if not rows:
         return
-    columns = list(rows[0])
-    values = [list(row.values()) for row in rows]
+    insert_values(conn, table, list(rows[0]), [list(row.values()) for row in rows])
+
+
+def insert_values(conn: Connection, table: Table, columns: Sequence[str], rows: Sequence[list[Any]]) -> None:
+    """Insert rows of the values of these columns, in which JSON is then replaced by its text."""
+    if not rows:
+        return
     for position, name in enumerate(columns):
         if isinstance(table.c[name].type, JsonDocument):
-            for row in values:
+            for row in rows:
                 row[position] = None if row[position] is None else encode_json(row[position])
     insert = sqlite.insert_rows if conn.dialect.name == "sqlite" else postgresql.insert_rows
-    insert(conn, table, columns, values)
+    insert(conn, table, columns, rows)
 
 
 def allocate_ids(conn: Connection, number: int) -> Sequence[int]:

@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
 from urllib.parse import quote
 
+from lookalike.client.folders import FolderPrefixes
 from lookalike.client.requests import (
     QueryBatch,
     bytes_of,
@@ -48,7 +49,7 @@ from lookalike.client.responses import (
 from lookalike.client.transport import Params, Request, RetryPolicy, Transport
 from lookalike.client.uploads import Uploads
 from lookalike.errors import BadInput, BadSetting, NotFound, Unavailable, UnsupportedQuery
-from lookalike.image_files import files_of, with_relative_keys
+from lookalike.image_files import files_of, with_keys
 from lookalike.imaging import Limits
 from lookalike.interfaces import GalleryAPI
 from lookalike.pipeline_change import PipelineChange
@@ -81,6 +82,7 @@ from lookalike.wire.comparison import Comparison as ComparisonObject
 from lookalike.wire.duplicates import ClusterList
 from lookalike.wire.explanation import Diagnosis as DiagnosisObject
 from lookalike.wire.explanation import Explanation as ExplanationObject
+from lookalike.wire.folders import Folder
 from lookalike.wire.images import ChangeList, Image, ImageList
 from lookalike.wire.images import DeleteResult as DeleteResultObject
 from lookalike.wire.images import Outcome as OutcomeObject
@@ -289,7 +291,12 @@ class Client(GalleryAPI):
         headers = self._headers(tenant)
         put = partial(self._put, tenant=tenant, exif=exif)
         uploads = Uploads(self._transport, headers, self._limits, put, exif=exif)
-        return uploads.run(with_relative_keys(files_of(what, key, attributes, exclude)))
+        prefixes = FolderPrefixes(partial(self._folder_prefix, tenant))
+        return uploads.run(with_keys(files_of(what, key, attributes, exclude), prefixes))
+
+    def _folder_prefix(self, tenant: str, folder: str, machine: str, *, alone: bool, remember: bool) -> str:
+        body = {"folder": folder, "machine": machine, "alone": alone, "remember": remember}
+        return self._call(Folder, "POST", "/v1/folders", tenant, json=body).prefix
 
     def put(
         self,

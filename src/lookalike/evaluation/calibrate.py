@@ -4,19 +4,22 @@ import random
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
 from lookalike.evaluation.measurement import STANDARD_EDITS, VERIFIED, QueryResult, ScoredHit, Search
 from lookalike.evaluation.runner import Original
-from lookalike.gallery_calibration import VERIFICATION, Curve, CurveGroup, GalleryCalibration, fit_curve
+from lookalike.gallery_calibration import VERIFICATION, Curve, CurveGroup, Floats, GalleryCalibration, fit_curve
 from lookalike.pipeline import Calibration
 from lookalike.types import Record
 
 Query = tuple[str, str]
 """An image and an edit."""
 MAX_GROUPS = 4
-"""Groups of queries by the density of the gallery around them; more are not needed (docs/numbers.md)."""
+"""Groups of queries by the density of the gallery around them, at most; more are not needed (docs/numbers.md)."""
+BELOW_ALL = -1.0
+"""A limit that every radius is above."""
 MIN_GROUP_IMAGES = 100
 """Images of a group: fewer show no share of false answers below a hundredth."""
 
@@ -60,17 +63,63 @@ def fit_calibration(
         created: Seconds since 1970.
     """
     images = len({result.image for result in results})
-    count = max(1, min(MAX_GROUPS, images // MIN_GROUP_IMAGES))
-    radii = {name: _quantiles([r.radius_without for r in results if r.search == name], count) for name in calibrations}
+    least = -(-MIN_GROUP_IMAGES * len(results) // max(images * len({result.search for result in results}), 1))
+    radii = _group_limits({name: _radii([r for r in results if r.search == name]) for name in calibrations}, least)
+    count = len(next(iter(radii.values()))) + 1
     groups = tuple(_fit_group(_Sample(results, radii, number), calibrations) for number in range(count))
     return GalleryCalibration(created, gallery_images, dict(fingerprints), radii, groups)
 
 
-def _quantiles(radii: Sequence[float | None], count: int) -> tuple[float, ...]:
-    """The radii that divide a sample into so many groups of one size, where not too many are equal."""
-    known = [radius for radius in radii if radius is not None]
-    shares = [number / count for number in range(1, count)]
-    return tuple(np.quantile(known, shares).tolist()) if known else (1.0,) * len(shares)
+def _group_limits(radii: Mapping[str, Floats], least: int) -> dict[str, tuple[float, ...]]:
+    """For each pipeline limits between as many groups as the last one has, by whose radii searches are grouped.
+
+    Where the radii of another one form fewer groups, a limit is repeated, between which no query is.
+    """
+    last = list(radii)[-1]
+    limits = {last: _limits(radii[last], MAX_GROUPS, least)}
+    count = len(limits[last])
+    for name in radii:
+        found = _limits(radii[name], count + 1, least)
+        limits[name] = found + (found or (BELOW_ALL,))[-1:] * (count - len(found))
+    return {name: limits[name] for name in radii}
+
+
+def _radii(results: Sequence[QueryResult]) -> Floats:
+    """The radii that are known, of searches without the original; sorted."""
+    return np.sort([result.radius_without for result in results if result.radius_without is not None])
+
+
+def _limits(radii: Floats, count: int, least: int) -> tuple[float, ...]:
+    """The limits between at most so many groups of queries, the radii of each of which are alike.
+
+    The group whose radii differ most is divided where the sum of squares around the means of its parts is least (Otsu
+    1979), as long as both have at least so many: so a limit lies between kinds of images rather than within one.
+    """
+    parts = [radii]
+    while len(parts) < count:
+        splits = [_split(part, least) for part in parts]
+        number = max(range(len(parts)), key=lambda part: splits[part][0])
+        gain, size = splits[number]
+        if not gain:
+            break
+        parts[number : number + 1] = [parts[number][:size], parts[number][size:]]
+    return tuple(float(below[-1] + above[0]) / 2 for below, above in pairwise(parts))
+
+
+def _split(radii: Floats, least: int) -> tuple[float, int]:
+    """By how much the sum of squares falls where sorted radii are divided best, and the size of the first part.
+
+    0 where they cannot be divided into two different parts of `least` each.
+    """
+    sizes = np.arange(1, len(radii))
+    allowed = (sizes >= least) & (sizes <= len(radii) - least) & (np.diff(radii) > 0)
+    if not allowed.any():
+        return 0.0, 0
+    sums, total = np.cumsum(radii)[:-1], radii.sum()
+    first, second = sums / sizes, (total - sums) / (len(radii) - sizes)
+    gains = np.where(allowed, sizes * (len(radii) - sizes) / len(radii) * (first - second) ** 2, 0)
+    best = int(gains.argmax())
+    return float(gains[best]), best + 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +160,8 @@ def _fit_group(sample: _Sample, calibrations: Mapping[str, Calibration]) -> Curv
 def _fit(sample: _Sample, search: str, measure: str) -> Curve:
     """The curve of one measure: of the original, and of the surest hit without it."""
     found, missing = sample.copies(search), sample.negatives(search)
+    if not missing:  # between two equal limits
+        found = missing = [r for r in sample.results if r.search == search]
     copies = [r.right.value for r in found if r.right is not None and r.right.measure == measure]
     false = [min((h.value for h in r.without_original if h.measure == measure), default=np.inf) for r in missing]
     return fit_curve(np.array(copies, np.float64), np.array(false, np.float64), len({r.image for r in missing}))
@@ -119,7 +170,7 @@ def _fit(sample: _Sample, search: str, measure: str) -> Curve:
 def _fit_combined(
     sample: _Sample, searches: Sequence[str], curves: Mapping[str, Curve], limits: Mapping[str, float]
 ) -> Curve:
-    """The curve of the lowest false share of any measure, over searches by one pipeline each, or one by all.
+    """The curve of the lowest share seen by any measure, over searches by one pipeline each, or one by all.
 
     Measures with a limit contribute only hits up to it, as all pipelines but the last do in a search. The last search
     says to which group a query belongs.
@@ -127,7 +178,7 @@ def _fit_combined(
 
     def surest(hits: Iterable[ScoredHit]) -> float:
         within = (h for h in hits if h.measure in curves and h.value <= limits.get(h.measure, np.inf))
-        return min((curves[h.measure].false_share(h.value) for h in within), default=np.inf)
+        return min((curves[h.measure].seen(h.value) for h in within), default=np.inf)
 
     def of_queries(chosen: Sequence[QueryResult]) -> list[list[QueryResult]]:
         queries: dict[Query, list[QueryResult]] = {(r.image, r.edit): [] for r in chosen}

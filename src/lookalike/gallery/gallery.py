@@ -20,6 +20,7 @@ from lookalike.gallery.filters import conditions_of, resolve_filter
 from lookalike.gallery.index_move import IndexMoves, ReportMove
 from lookalike.gallery.index_sync import OpenPipeline, catch_up, ensure_fresh, ignore_progress
 from lookalike.gallery.ingest import Ingest
+from lookalike.gallery.item_lookup import FileKeys
 from lookalike.gallery.missing_files import MissingFinder
 from lookalike.gallery.originals import Originals
 from lookalike.gallery.pipeline_changes import PipelineChanges
@@ -431,6 +432,32 @@ class Gallery(GalleryAPI):
                     catch_up(self._pipelines.open_encoding().opened)
                 yield outcome
             catch_up(self._pipelines.open_encoding().opened, save=True)
+
+    def folder_prefix(
+        self,
+        folder: str,
+        *,
+        machine: str,
+        alone: bool = True,
+        remember: bool = True,
+        tenant: str = DEFAULT_TENANT,
+    ) -> str:
+        """Return what the keys of files begin with that a machine sends of its folder, as if `add` found them there.
+
+        Args:
+            folder: Absolute path of the folder on that machine, or URL of a prefix.
+            machine: Name of that machine; on this one, a folder that was added has the name that it has.
+            alone: Whether it is the only folder that is added; the first one of an empty gallery then has no name.
+            remember: Give a folder that is not known a name of its own.
+            tenant: Owner of the images.
+
+        Raises:
+            BadInput: The path is not absolute, or cannot be stored.
+            GalleryBusy: Another process is writing to the gallery.
+        """
+        with self._lock:
+            keys = FileKeys(self.catalog, self.catalog.tenants.get_or_create(tenant))
+            return keys.prefix_of(folder, machine, alone=alone, remember=remember)
 
     def add_to_catalog(
         self, items: Iterable[Found], *, tenant: str = DEFAULT_TENANT, exif: bool = True, again: bool = False

@@ -1,6 +1,8 @@
 """Known before decoding: keys, stored images and files of items; and the bytes of objects, which are read ahead."""
 
 import os
+import platform
+import re
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -25,6 +27,9 @@ MIN_FOUND = 0.9
 """Share of them that must be there, with the same size and time."""
 MAX_TIME_DIFFERENCE = 2_000_000_000
 """Nanoseconds by which the time of a copied file may differ: FAT stores even seconds."""
+UPLOADED = "upload://"
+"""Begins the path by which the gallery knows a folder of another machine: its name, and the path there, follow."""
+_ABSOLUTE = re.compile(r"/|[A-Za-z]:/")
 LOOKAHEAD = 512
 """Items whose catalog rows are read with one query."""
 LOOKAHEAD_BYTES = 64 * 1024 * 1024
@@ -106,10 +111,13 @@ def has_attributes(item: Item, known: ExistingImage) -> bool:
 
 
 class SeenImages:
-    """The stored images whose objects were listed in a run, as a bitmap, and the number of objects by prefix."""
+    """The stored images whose files or objects a run has seen, as a bitmap, and the number of objects by prefix.
+
+    `sequence` is that of the last change before the run.
+    """
 
     def __init__(self, sequence: int) -> None:
-        self._sequence = sequence
+        self.sequence = sequence
         self._bits = bytearray()
         self.counts: Counter[str] = Counter()
 
@@ -117,18 +125,26 @@ class SeenImages:
         """Note that an object was listed, and which image it is."""
         if found.root is not None:
             self.counts[found.root] += 1
-        if known is None:
-            return
-        byte = known.id >> 3
+        if known is not None:
+            self.note_image(known.id)
+
+    def note_image(self, id_: int) -> None:
+        """Note that the file of an image is there."""
+        byte = id_ >> 3
         if byte >= len(self._bits):
             self._bits.extend(bytes(max(byte + 1 - len(self._bits), len(self._bits))))
-        self._bits[byte] |= 1 << (known.id & 7)
+        self._bits[byte] |= 1 << (id_ & 7)
 
     def has(self, file: StoredFile) -> bool:
-        """Whether the object of an image was listed, or the image was added since."""
+        """Whether the file or object of an image was seen, or the image was added since."""
         byte = file.id >> 3
         listed = byte < len(self._bits) and bool(self._bits[byte] & 1 << (file.id & 7))
-        return listed or file.sequence > self._sequence
+        return listed or file.sequence > self.sequence
+
+
+def is_uploaded(root: Root) -> bool:
+    """Whether a folder is on a machine that sends its files."""
+    return root.path.startswith(UPLOADED)
 
 
 class FileKeys:
@@ -146,17 +162,48 @@ class FileKeys:
         if found.root is None or found.root in self._canonical or not is_text(found.root):
             return None
         folder = self.canonical(found.root)
-        if root_of(self._roots, folder) is not None:
+        if root_of(self._roots, folder) is not None or self._adopt(folder):
             return None
         moved = self._moved_to(folder)
         if moved is not None:
-            self._catalog.roots.move(self._tenant, moved, folder)
-        else:
-            name = os.path.basename(folder) or "files"  # noqa: PTH119 - of a path as text
-            self._catalog.roots.register(self._tenant, folder, ["", name] if found.is_alone else [name])
+            self._move(moved, folder)
+            return Outcome(folder, folder, "moved", f"it was {moved.path} before")
+        self._remember(folder, alone=found.is_alone)
+        return None
+
+    def prefix_of(self, folder: str, machine: str, *, alone: bool, remember: bool) -> str:
+        """What the keys of files begin with that a machine sends of its folder; see `Gallery.folder_prefix`."""
+        if not is_url(folder) and not _ABSOLUTE.match(folder):
+            raise BadInput(f"the path of the folder {folder!r} is not absolute")
+        path = folder if is_url(folder) else f"{UPLOADED}{machine}/{folder.lstrip('/')}"
+        if not is_url(folder) and machine == platform.node():
+            own = self.canonical(folder)
+            path = path if root_of(self._roots, own) is None else own
+        path = path.rstrip("/") or path
+        if remember and root_of(self._roots, path) is None:
+            self._remember(path, alone=alone)
+        return self.key_of(f"{path}/")
+
+    def _remember(self, folder: str, *, alone: bool) -> None:
+        name = os.path.basename(folder) or "files"  # noqa: PTH119 - of a path as text
+        self._catalog.roots.register(self._tenant, folder, ["", name] if alone else [name])
+        self._read_roots()
+
+    def _move(self, root: Root, folder: str) -> None:
+        self._catalog.roots.move(self._tenant, root, folder)
+        self._read_roots()
+
+    def _read_roots(self) -> None:
         self._roots = self._catalog.roots.of_tenant(self._tenant)
         self._folders.clear()
-        return None if moved is None else Outcome(folder, folder, "moved", f"it was {moved.path} before")
+
+    def _adopt(self, folder: str) -> bool:
+        """Whether this machine has sent this folder before, or one that holds it: that is known by its path then."""
+        machine = f"{UPLOADED}{platform.node()}"
+        root = None if is_url(folder) else root_of(self._roots, machine + folder)
+        if root is not None:
+            self._move(root, root.path.removeprefix(machine) or "/")
+        return root is not None
 
     def canonical(self, folder: str) -> str:
         """The path by which the gallery knows a folder: one reached through a link is the folder itself."""
@@ -310,7 +357,11 @@ class ItemLookup:
         if found is not None:
             self._seen.note(found, known)
         task = self.task(item, known, found)
-        if isinstance(task, Outcome) or (task.file is None and not task.is_remote):
+        if isinstance(task, Outcome):
+            if known is not None:  # its file is as stored
+                self._seen.note_image(known.id)
+            return task
+        if task.file is None and not task.is_remote:
             return task
         task.is_found = is_found
         if known is not None and known.path != task.path and (is_found or known.path is not None) and not task.replaces:

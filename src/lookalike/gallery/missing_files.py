@@ -9,7 +9,7 @@ from pathlib import Path
 from lookalike.catalog import Catalog, StoredFile
 from lookalike.catalog.statements import BATCH, batches
 from lookalike.errors import LookalikeError, NotFound
-from lookalike.gallery.item_lookup import FileKeys, SeenImages
+from lookalike.gallery.item_lookup import FileKeys, SeenImages, is_uploaded
 from lookalike.gallery.originals import Originals, State
 from lookalike.gallery.presence import FilePresence, is_away
 from lookalike.image_files import absolute
@@ -46,6 +46,8 @@ class MissingFinder:
         removed = self._remove(missing, even_unreachable=whole_folder)
         if whole_folder:
             for root in self.catalog.roots.of_tenant(self.tenant):
+                if is_uploaded(root):  # its images have no path
+                    continue
                 empty = next(self.catalog.paths.below(self.tenant, root.path), None) is None
                 if empty and (is_url(root.path) or is_away(root.path)):
                     self.catalog.roots.forget(root)  # its name is free again
@@ -72,7 +74,7 @@ class MissingFinder:
     def report(self, folder: str, seen: SeenImages) -> Iterator[Outcome]:
         """Yield the images whose files are gone from a folder, a prefix or an archive that was just added.
 
-        Stores are not asked for objects that were `seen` in their list; members that were not are gone.
+        Files that were `seen`, and images added since, are not looked at again; members that were not are gone.
         """
         files = self.catalog.paths.below(self.tenant, folder)
         of_archive, is_remote = is_members(folder), is_url(folder)
@@ -83,7 +85,8 @@ class MissingFinder:
                 reason = f"{what}, and {number:,} images were added from it: {question} "
                 yield Outcome(folder, folder, "rejected", f"{reason}`lookalike prune --whole-folder` forgets them")
             return
-        unseen = (file for file in files if not (is_remote and seen.has(file)))
+        before = self.catalog.paths.below(self.tenant, folder, through=seen.sequence)
+        unseen = (file for file in before if not seen.has(file))
         for file, state in ((file, "gone") for file in unseen) if of_archive else self._states(unseen):
             if state == "gone":
                 yield Outcome(file.key, file.path, "missing", "the file is gone", file.sequence)

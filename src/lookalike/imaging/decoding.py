@@ -80,7 +80,7 @@ def decode(
         limits.check_size(*size)
     if kind == "JXL" and (header := jxl.read_header(data)):
         limits.check_size(header.width, header.height)  # its reader decodes when it opens a file
-    with _quiet:
+    with quiet:
         if kind == "JPEG" and (plain := _decode_plain(data, request)) is not None:
             return plain
         return _decode_any(data, kind, request)
@@ -164,7 +164,7 @@ def _decode_raw(data: bytes, request: _Request) -> Decoded:
         raise ImageRejected("unsupported", f"{problem}: export it as JPEG, PNG or TIFF.")
     exif = data if data[:2] in (b"II", b"MM") else None
     transposition = orientation(exif)
-    with _quiet:
+    with quiet:
         if preview is None or plain > preview.width * preview.height:
             decoded, turned = _decode_any(data, "TIFF", request), True  # the reader has applied the orientation
         else:
@@ -321,4 +321,5 @@ class _Quiet:
                 self._saved = None
 
 
-_quiet = _Quiet()
+quiet = _Quiet()
+"""Around all decoding; also around the loop of a process that does nothing else, where each image then costs less."""

@@ -68,6 +68,7 @@ def prepare(
     otherwise. `variants` adds further inputs of a query. The border of
     a transparent image is part of it.
     """
+    sha256 = hashlib.sha256(data).digest()  # first: decoding drives the bytes, which were just read, out of the cache
     needed_side = reduced_side if reduced_required else 0
     min_size = None if want_pixels else _min_size(tuple(inputs), max(thumbnail_side, needed_side, 1))
     all_grey = not (thumbnail_side or needed_side) and all(spec.mode == "L" for spec in inputs)
@@ -82,7 +83,7 @@ def prepare(
     if reduced is None and reduced_apart:
         reduced = reduce_to(decode(data, limits=limits, box=(reduced_side, 1)).rgb, reduced_side)
     return Prepared(
-        sha256=hashlib.sha256(data).digest(),
+        sha256=sha256,
         pixels=decoded.pixels,
         nbytes=len(data),
         width=decoded.width,

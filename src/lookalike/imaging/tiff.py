@@ -3,7 +3,6 @@
 import os
 import re
 import struct
-import tempfile
 import threading
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
@@ -145,6 +144,8 @@ _lock = threading.Lock()
 @contextmanager
 def decoding_errors() -> Iterator[list[str]]:
     """A list that has libtiff's messages when the block ends; other lines go to standard error then."""
+    import tempfile  # noqa: PLC0415 - with what it loads 5 ms of the start of every decoding process
+
     found: list[str] = []
     with _lock, tempfile.TemporaryFile() as caught:
         try:

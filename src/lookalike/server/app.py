@@ -21,6 +21,7 @@ from lookalike.server.routes import (
     compare,
     docs,
     duplicates,
+    folders,
     images,
     jobs,
     keys,
@@ -33,6 +34,7 @@ from lookalike.server.url_fetch.fetcher import Fetcher
 
 ROUTERS = (
     bulk_upload,
+    folders,
     images,
     search,
     search_batch,

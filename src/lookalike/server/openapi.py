@@ -11,6 +11,7 @@ from lookalike.server.routes.bulk_upload import BatchItem
 from lookalike.server.routes.cleanup import ApplyRequest, PlanRequest, UndoRequest
 from lookalike.server.routes.compare import CompareRequest, ExplainRequest, WhyNotRequest
 from lookalike.server.routes.duplicates import NotAMatch
+from lookalike.server.routes.folders import FolderRequest
 from lookalike.server.routes.images import DeleteJson, PatchJson, PutJson
 from lookalike.server.routes.jobs import JobRequest
 from lookalike.server.routes.keys import CreateKey
@@ -28,6 +29,7 @@ MODELS = (
     DeleteJson,
     DropIndex,
     ExplainRequest,
+    FolderRequest,
     JobRequest,
     NotAMatch,
     PatchJson,

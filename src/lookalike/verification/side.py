@@ -104,11 +104,6 @@ class Side:
         """Local features of the image."""
         return self.features_at("whole")
 
-    @property
-    def mirrored_features(self) -> LocalFeatures:
-        """Local features of the mirrored image, at their places in the image that is not mirrored."""
-        return self.features_at("whole", mirrored=True)
-
     def features_at(self, scale: Scale, *, mirrored: bool = False) -> LocalFeatures:
         """Local features at a scale, the same ones each time; those that a record holds, at any."""
         if self._given_features is not None and not mirrored:

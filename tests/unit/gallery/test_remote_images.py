@@ -13,7 +13,7 @@ from lookalike.errors import NotFound, Unavailable
 from lookalike.factory import open_gallery
 from lookalike.gallery import item_lookup
 from lookalike.gallery.originals import READ_THREADS
-from lookalike.image_files import FolderScan, find_files, with_relative_keys
+from lookalike.image_files import FolderScan, find_files, with_keys
 from lookalike.imaging import Limits
 from lookalike.optional import is_installed
 from lookalike.sources import objects
@@ -345,9 +345,9 @@ def test_without_a_gallery_objects_and_members_become_items_with_their_bytes() -
     put(bucket, {"a.tar": tar({"t.jpg": image(2), "t.json": json_bytes({"n": 1})}), "pics/gone.jpg": image(3)})
     found = list(find_files([f"memory://{bucket}/pics", f"memory://{bucket}/a.tar"]))
     remove(bucket, "pics/gone.jpg")
-    items = list(with_relative_keys(found))
+    items = list(with_keys(found, lambda one: "p/" if one.root is not None and "pics" in one.root else ""))
     assert [(one.key, one.source, one.attributes) for one in items if isinstance(one, Item)] == [
-        ("1.jpg", image(1), None),
+        ("p/1.jpg", image(1), None),
         ("t.jpg", image(2), {"n": 1}),
     ]
-    assert [one.key for one in items if isinstance(one, Outcome)] == ["gone.jpg"]
+    assert [one.key for one in items if isinstance(one, Outcome)] == ["p/gone.jpg"]

@@ -174,12 +174,15 @@ def _groups(
     """Return what to add, by tenant; raises NotFound for paths that do not exist, before anything is added."""
     from lookalike.gallery import parse_value
     from lookalike.image_files import find_files
-    from lookalike.sources.manifest import Manifest, by_tenant, parse_shard
 
     attributes = {name: parse_value(value) for name, value in parse_pairs(attr, "--attr").items()} or None
+    given = [(session.tenant, find_files(paths, key=key, attributes=attributes, scan=scan))] if paths else []
+    if not files:
+        return iter(given)
+    from lookalike.sources.manifest import Manifest, by_tenant, parse_shard
+
     part = parse_shard(shard) if shard is not None else (1, 1)
     manifests = [Manifest(one, part, scan.passes_over, attributes, scan.others) for one in files]
-    given = [(session.tenant, find_files(paths, key=key, attributes=attributes, scan=scan))] if paths else []
     return chain(given, (group for one in manifests for group in by_tenant(one.entries(), session.tenant)))
 
 

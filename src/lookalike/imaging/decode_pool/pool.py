@@ -43,7 +43,7 @@ POLL_SECONDS: Final = 0.1
 """Seconds between two checks for overdue workers."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Source:
     """An image to read: its path, or its bytes. `known` is its stored SHA-256, if any: such bytes are not decoded.
 

@@ -128,6 +128,12 @@ def main() -> None:
     import_module("lookalike.imaging.preprocessing")  # which the parent imports only if it decodes itself
     gc.freeze()
     send(replies, os.getpid())
+    with import_module("lookalike.imaging.decoding").quiet:
+        _work(pipe, replies, progress, setup)
+
+
+def _work(pipe: BinaryIO, replies: BinaryIO, progress: mmap.mmap, setup: Setup) -> None:
+    """Handle chunks of requests until the other side is gone."""
     while True:
         try:
             number, requests = cast(Chunk, receive(pipe))
