@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from lookalike.cli import main as main_module
+from lookalike.cli.main import GARBAGE_THRESHOLD, _collect_less
 from tests.support.command import PROGRAM, lookalike, program
 from tests.support.drawn_images import drawn, encoded
 from tests.support.waiting import HANG_SECONDS, wait_until
@@ -185,8 +185,8 @@ sys.exit(f"loaded {{heavy}}" if heavy else 0)
 def test_a_command_that_goes_on_looks_for_garbage_as_usual() -> None:
     default = gc.get_threshold()
     try:
-        main_module._collect_less(0.05)
-        assert gc.get_threshold()[0] == main_module.GARBAGE_THRESHOLD
+        _collect_less(0.05)
+        assert gc.get_threshold()[0] == GARBAGE_THRESHOLD
         wait_until(lambda: gc.get_threshold() == default)
     finally:
         gc.set_threshold(*default)
