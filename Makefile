@@ -71,7 +71,7 @@ fix: .venv/dev
 test-fast: lint
 	@$(BESIDE) suites-fast
 
-suites-fast: .venv/dev
+suites-fast: .venv/compiled
 	$(PYTEST) -n 3 -m "not slow and not engine" tests/unit tests/index_contract
 
 wheel: .venv/run

@@ -36,7 +36,7 @@ MAX_KILL_SECONDS = 0.6
 DROP_SECONDS = 2.0
 """Seconds until an index is deleted that no process searches any more. They learn of it within 0.2, and a search that
 has begun goes on with the index that it began with."""
-PAUSE = 0.1
+PAUSE = 0.2
 """Seconds between what a child does, so that the steps get their share of the processor."""
 
 

@@ -2,6 +2,7 @@
 
 import gc
 import sys
+import threading
 import traceback
 from collections.abc import Mapping, Sequence
 from importlib import import_module
@@ -16,8 +17,10 @@ from lookalike.errors import LookalikeError
 
 PROGRAM = "lookalike"
 GARBAGE_THRESHOLD = 300_000
-"""New objects after which Python looks for garbage. Short commands make fewer: half of them with all modules, and one
-search for garbage among these takes 0.04 s."""
+"""New objects after which Python looks for garbage while a command starts. Short commands make fewer: half of them with
+all modules, and one search for garbage among these takes 0.04 s."""
+START_SECONDS = 3.0
+"""Seconds after which a command looks for garbage as often as Python does by default: it may run for days."""
 COMMANDS = {
     "add": ("add",),
     "ingest": ("ingest",),
@@ -51,12 +54,21 @@ _WITH_VALUE = ("-g", "--gallery", "--tenant", "--server")
 
 
 def main() -> None:
-    gc.set_threshold(GARBAGE_THRESHOLD)
+    _collect_less(START_SECONDS)
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # a file name in any encoding prints
     code = run(sys.argv[1:])
     gc.freeze()  # Python searches all objects for garbage several times while it exits, for 0.1 s
     sys.exit(code)
+
+
+def _collect_less(seconds: float) -> None:
+    """Look for garbage rarely for so many seconds."""
+    default = gc.get_threshold()
+    gc.set_threshold(GARBAGE_THRESHOLD)
+    timer = threading.Timer(seconds, gc.set_threshold, default)
+    timer.daemon = True  # a command does not wait for it
+    timer.start()
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -1,5 +1,6 @@
 """What only the real program shows: signals, pipes, names that are no text, asking one by one, what it loads."""
 
+import gc
 import json
 import os
 import signal
@@ -9,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from lookalike.cli.main import GARBAGE_THRESHOLD, _collect_less
 from tests.support.command import PROGRAM, lookalike, program
 from tests.support.drawn_images import drawn, encoded
-from tests.support.waiting import HANG_SECONDS
+from tests.support.waiting import HANG_SECONDS, wait_until
 
 
 @pytest.fixture
@@ -178,3 +180,13 @@ sys.exit(f"loaded {{heavy}}" if heavy else 0)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "vgg16-copy" in done.stdout
+
+
+def test_a_command_that_goes_on_looks_for_garbage_as_usual() -> None:
+    default = gc.get_threshold()
+    try:
+        _collect_less(0.05)
+        assert gc.get_threshold()[0] == GARBAGE_THRESHOLD
+        wait_until(lambda: gc.get_threshold() == default)
+    finally:
+        gc.set_threshold(*default)
