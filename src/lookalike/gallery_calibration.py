@@ -86,12 +86,17 @@ class Curve:
         return low + (high - low) * max(value - below, 0.0) / (above - below)
 
     def value_at(self, share: float, growth: float = 1.0) -> float | None:
-        """Return the value up to which hits are false for at most this share of queries; None below `floor`."""
+        """Return the value up to which hits are false for at most this share of queries.
+
+        None below `floor`, and where hits with the surest value are false for more.
+        """
         if share < self.floor(growth):
             return None
         seen = (1 - (1 - share) ** (1 / max(growth, 1.0))) * (self.images + 1) / self.images
         if not self.shares or seen >= self.shares[-1][1]:
             return np.inf
+        if self.shares[0][0] <= 0 and seen < self.shares[0][1]:
+            return None
         values, shares = zip((0.0, 0.0), *self.shares, strict=True)
         return float(np.interp(seen, shares, values))
 

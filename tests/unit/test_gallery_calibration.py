@@ -5,7 +5,7 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from lookalike.errors import Damaged, UnsupportedQuery
@@ -68,11 +68,13 @@ def test_shares_rise_and_probabilities_fall_with_the_value(
 
 
 @given(DISTANCES, st.floats(0.001, 1))
+@example([0.0, 0.0], 0.5)
+@example([0.0, 0.0, 0.3], 0.8)
 def test_hits_within_the_value_of_a_share_have_at_most_that_share(negatives: list[float], share: float) -> None:
     curve = fit_curve(np.empty(0), np.array(negatives), len(negatives))
     value = curve.value_at(share)
     if value is None:
-        assert share < curve.floor()
+        assert share < max(curve.floor(), curve.false_share(0.0))
     else:
         assert sum(n < value for n in negatives) <= share * (len(negatives) + 1) + 1e-9
         assert value == np.inf or curve.false_share(value) <= share + 1e-9

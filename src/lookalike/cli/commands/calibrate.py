@@ -117,7 +117,8 @@ def _table(group: CurveGroup) -> Table:
         for curve in group.measures.values():
             value = curve.value_at(share)
             if value is None:
-                cells += [f"fewer than 1 in {1 / curve.floor():,.0f} not seen", ""]
+                unseen = f"fewer than 1 in {1 / curve.floor():,.0f} not seen"
+                cells += [unseen if share < curve.floor() else "more at 0 alone", ""]
             else:
                 p = curve.probability(min(value, 1.0))
                 cells += [f"{min(value, 1.0):.3f}", f"{p.value:.3f} ({p.low:.3f} to {p.high:.3f})"]
