@@ -35,7 +35,8 @@ TRACKED_CORNERS: Final = 240
 MIN_TRACKED: Final = 12
 
 
-_UNIT_CORNERS: Final = np.array([[0, 0, 1], [1, 0, 1], [1, 1, 1], [0, 1, 1]], np.float64)
+UNIT_CORNERS: Final = np.array([[0, 0, 1], [1, 0, 1], [1, 1, 1], [0, 1, 1]], np.float64)
+"""Corners of the unit square, in order around it, in homogeneous coordinates."""
 
 
 def match(query: LocalFeatures, stored: LocalFeatures) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
@@ -110,24 +111,24 @@ def is_plausible(homography: Homography) -> bool:
     area = abs(float(np.linalg.det(homography)))
     if not MIN_AREA < area < MAX_AREA or np.abs(homography[2, :2]).max() > MAX_PERSPECTIVE:
         return False
-    return bool((_UNIT_CORNERS @ homography[2] > 0.05).all())  # all in front of the camera
+    return bool((UNIT_CORNERS @ homography[2] > 0.05).all())  # all in front of the camera
 
 
 def displacement(correction: Homography, width: int, height: int) -> float:
     """The largest distance, in pixels, by which a correction moves a corner of the image."""
     to_pixels = np.diag([width, height, 1.0])
-    moved = _corners(correction @ to_pixels) - _corners(to_pixels)
+    moved = corners_of(correction @ to_pixels) - corners_of(to_pixels)
     return float(np.linalg.norm(moved, axis=1).max())
 
 
 def are_near(first: Homography, second: Homography) -> bool:
     """Whether two maps of relative coordinates differ by no more than an inlier's error in any corner."""
-    return bool(np.abs(_corners(first) - _corners(second)).max() < MAX_ERROR / GRID)
+    return bool(np.abs(corners_of(first) - corners_of(second)).max() < MAX_ERROR / GRID)
 
 
-def _corners(homography: Homography) -> NDArray[np.float64]:
+def corners_of(homography: Homography) -> NDArray[np.float64]:
     """Where a map takes the corners of the unit square, (4, 2)."""
-    moved = _UNIT_CORNERS @ homography.T
+    moved = UNIT_CORNERS @ homography.T
     return np.asarray(moved[:, :2] / moved[:, 2:])
 
 

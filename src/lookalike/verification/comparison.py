@@ -14,6 +14,7 @@ from lookalike.types import Pixels
 from lookalike.verification.agreement import AgreementMap, Moments, agreement, moments
 from lookalike.verification.alignment import (
     TRACKED_CORNERS,
+    UNIT_CORNERS,
     Homography,
     climb,
     displacement,
@@ -278,7 +279,7 @@ def full_scale(query: Side, stored: Side, homography: Homography) -> float:
 
 def _overlap(homography: Homography, width: int, height: int) -> NDArray[np.bool_] | None:
     """The pixels of the stored frame that the query shows; None: all."""
-    corners = np.array([[0, 0, 1], [1, 0, 1], [1, 1, 1], [0, 1, 1]], np.float64) @ homography.T
+    corners = UNIT_CORNERS @ homography.T
     if (corners >= 0).all() and (corners[:, :2] <= corners[:, 2:]).all():
         return None
     x = (np.arange(width, dtype=np.float32) + np.float32(0.5)) / np.float32(width)

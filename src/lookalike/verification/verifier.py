@@ -10,7 +10,7 @@ import numpy as np
 from lookalike.types import Box, Matrix, Transform, Verification, VerificationMethod
 from lookalike.verification import xfeat
 from lookalike.verification.agreement import MIN_TEXTURED, MIN_VARIANCE, share_agreeing
-from lookalike.verification.alignment import Homography, are_near, find_alignments, normalised
+from lookalike.verification.alignment import Homography, are_near, corners_of, find_alignments, normalised
 from lookalike.verification.comparison import ALIGNED, Compared, compare, compare_colors
 from lookalike.verification.side import TURNS, Scale, Side
 
@@ -196,8 +196,7 @@ def _visible(homography: Homography | None) -> Box:
     """The part of the unit square onto which the map takes the unit square."""
     if homography is None:
         return WHOLE
-    corners = np.array([[0, 0, 1], [1, 0, 1], [1, 1, 1], [0, 1, 1]], np.float64) @ homography.T
-    points = np.clip(corners[:, :2] / corners[:, 2:], 0, 1)
+    points = np.clip(corners_of(homography), 0, 1)
     (left, top), (right, bottom) = points.min(axis=0).tolist(), points.max(axis=0).tolist()
     return Box(left, top, right, bottom)
 
