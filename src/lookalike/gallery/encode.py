@@ -130,5 +130,5 @@ def encode_whole(pixels: Pixels, windowed: Pipeline) -> EncodedViews:
 
 
 def encode_parts(pixels: Pixels, windowed: Pipeline) -> EncodedViews:
-    """The windows of a query for such a pipeline: finds images that share a part with it."""
+    """The windows of a query, for a pipeline of windows: they find images that share a part with it."""
     return _encode(resize_to(pixels, windowed.input)[None], windowed, orientations=False)

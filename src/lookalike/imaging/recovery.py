@@ -221,12 +221,12 @@ def _repair_bmp(data: bytes, max_pixels: int) -> Repaired | None:
         return None
     row = -(-width * bits // 32) * 4
     end = offset + row * abs(height)
-    if compression in (0, *_RLE) and bits <= 8:
-        data = _with_valid_palette(data, offset, bits)
+    valid = _with_valid_palette(data, offset, bits) if compression in (0, *_RLE) and bits <= 8 else data
     if compression == 0:
-        return Repaired(data.ljust(end, b"\0"), end > len(data))
+        completed = valid.ljust(end, b"\0")
+        return None if completed == data else Repaired(completed, end > len(data))
     if _RLE.get(compression) == bits:
-        return _without_bmp_runs(data, width, abs(height), bits)
+        return _without_bmp_runs(valid, width, abs(height), bits)
     if compression not in _BITFIELDS or bits not in (16, 32):
         return None
     rows = np.frombuffer(data[offset:end].ljust(end - offset, b"\0"), f"<u{bits // 8}").reshape(abs(height), -1)
