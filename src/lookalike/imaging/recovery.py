@@ -1,7 +1,8 @@
 """Files that viewers show although they break their format's rules, rewritten so that their readers take them.
 
-Missing end markers, damaged ancillary chunks and unusual bit fields lose no pixels. Of a file that ends early, what is
-there is kept, and the rest is filled; then pixels are missing. Nothing is invented for a file whose header is damaged.
+Missing end markers, damaged ancillary chunks, unusual bit fields and composites of 16 bits lose no pixels. Of a file
+that ends early, what is there is kept, and the rest is filled; then pixels are missing. Nothing is invented for a file
+whose header is damaged.
 """
 
 import math
@@ -22,6 +23,8 @@ from lookalike.types import Pixels
 PNG_SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
 _PNG_KEPT: Final = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND", b"iCCP", b"gAMA", b"cHRM", b"sRGB", b"eXIf"})
 """Chunks that determine what is shown; animation is left out, for a damaged file has one frame at most."""
+_PNG_SIZES: Final = {b"gAMA": 4, b"cHRM": 32, b"sRGB": 1}
+"""Bytes of chunks of one size; readers refuse files in which it is another one, though their checksum is right."""
 _PNG_ANIMATION: Final = b"acTL"
 _CHANNELS: Final = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 """PNG (W3C, section 11.2.1): channels by color type."""
@@ -36,6 +39,9 @@ _JPEG_END: Final = b"\xff\xd9"
 _PROGRESSIVE, _SCAN = 0xC2, 0xDA
 _STUFFED: Final = frozenset({0x00, 0xFF, *range(0xD0, 0xD8)})
 """Bytes after 0xFF that are no marker with a length: data, padding, restarts."""
+_PSD_HEADER, _PSD_CHANNELS = 26, 4
+"""Bytes of a PSD's header, and channels that are shown at the most: colors and alpha, or CMYK."""
+_SHORTEST_BMP_HEADER, _BMP_HEADER = 16, 40
 _RLE: Final = {1: 8, 2: 4}
 """BMP: bits of a pixel by the compression numbers of run-length encoded images."""
 _BITFIELDS: Final = (3, 6)
@@ -43,10 +49,11 @@ _BITFIELDS: Final = (3, 6)
 
 
 class Repaired(NamedTuple):
-    """The rewritten file, and whether pixels are missing."""
+    """The rewritten file, whether pixels are missing, and whether channels of more than 8 bits were reduced."""
 
     data: bytes
     truncated: bool
+    reduced: bool = False
 
 
 def repair(data: bytes, kind: str, max_pixels: int) -> Repaired | None:
@@ -62,6 +69,8 @@ def repair(data: bytes, kind: str, max_pixels: int) -> Repaired | None:
             return _repair_bmp(data, max_pixels)
         case "TGA":
             return _repair_tga(data, max_pixels)
+        case "PSD":
+            return _repair_psd(data, max_pixels)
         case "TIFF":
             return _repair_tiff(data, max_pixels)
         case "WEBP":
@@ -95,12 +104,12 @@ def _has_all_coefficients(data: bytes) -> bool:
             continue
         if marker == _PROGRESSIVE:
             progressive = True
-            components = {data[i]: set() for i in range(at + 10, at + 10 + 3 * data[at + 9], 3) if i < len(data)}
-        if marker == _SCAN and progressive and at + 2 + length <= len(data):
+            components = {id_: set() for id_ in data[at + 10 : at + 2 + length : 3]}
+        if marker == _SCAN and progressive and length >= 6 and at + 2 + length <= len(data):
             first, last, low = data[at + length - 1], data[at + length], data[at + length + 1] & 0x0F
             if low == 0:
-                for i in range(at + 5, at + 5 + 2 * data[at + 4], 2):
-                    components.setdefault(data[i], set()).update(range(first, last + 1))
+                for id_ in data[at + 5 : at + length - 1 : 2]:
+                    components.setdefault(id_, set()).update(range(first, last + 1))
         at += 2 + length
     return all(len(coefficients) == 64 for coefficients in components.values())
 
@@ -117,7 +126,7 @@ def _repair_png(data: bytes, max_pixels: int) -> Repaired | None:
         animated |= name == _PNG_ANIMATION
         if name == b"IDAT":
             compressed.append(body)
-        elif name in _PNG_KEPT and valid and name != b"IEND" and not (name == b"iCCP" and _is_bomb(body)):
+        elif name in _PNG_KEPT and valid and name != b"IEND" and _is_usable(name, body):
             kept.append((name, body))
     if not header or not compressed or not 0 < math.prod(struct.unpack_from(">II", header)) <= max_pixels:
         return None
@@ -128,14 +137,18 @@ def _repair_png(data: bytes, max_pixels: int) -> Repaired | None:
     return Repaired(written, missing > 0 or animated)
 
 
-def _is_bomb(profile: bytes) -> bool:
-    """Whether an ICC profile (a name, a method, compressed data) decompresses to more than is used."""
+def _is_usable(name: bytes, body: bytes) -> bool:
+    return len(body) == _PNG_SIZES.get(name, len(body)) and (name != b"iCCP" or _has_profile(body))
+
+
+def _has_profile(body: bytes) -> bool:
+    """Whether an ICC profile (a name, a method, compressed data) decompresses, and to no more than is used."""
     inflate = zlib.decompressobj()
     try:
-        inflate.decompress(profile.partition(b"\0")[2][1:], MAX_PROFILE_BYTES)
+        found = inflate.decompress(body.partition(b"\0")[2][1:], MAX_PROFILE_BYTES)
     except zlib.error:
-        return True
-    return bool(inflate.unconsumed_tail)
+        return False
+    return bool(found) and not inflate.unconsumed_tail
 
 
 def _png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes, bool]]:
@@ -212,8 +225,10 @@ def _repair_bmp(data: bytes, max_pixels: int) -> Repaired | None:
 
     Bit fields become 8 bits a channel (BITMAPV4HEADER, BI_BITFIELDS), run-length encoded rows plain ones.
     """
-    if len(data) < 54 or int.from_bytes(data[14:18], "little") < 40:
+    if len(data) < 54:
         return None
+    if (size := int.from_bytes(data[14:18], "little")) < _BMP_HEADER:
+        return _with_usual_header(data, size)
     offset = int.from_bytes(data[10:14], "little")
     width, height = struct.unpack("<ii", data[18:26])
     bits, compression = struct.unpack("<HI", data[28:34])
@@ -234,13 +249,24 @@ def _repair_bmp(data: bytes, max_pixels: int) -> Repaired | None:
     masks = list(struct.unpack("<IIII", data[54:70].ljust(16, b"\0")))
     if compression == _BITFIELDS[0] and header_bytes < 56:
         masks[3] = 0  # three masks follow the header; what comes after them are colors or pixels
+    widest = (1 << bits) - 1
+    masks = [mask & widest for mask in masks]
     channels = [_field(rows[:, :width], mask, 255 if number == 3 else 0) for number, mask in enumerate(masks)]
     pixels = np.stack([channels[2], channels[1], channels[0], channels[3]], axis=-1)
     header = struct.pack("<IiiHHIIiiII", 108, width, height, 1, 32, 3, pixels.nbytes, 2835, 2835, 0, 0)
     header += struct.pack("<IIII", 0xFF0000, 0xFF00, 0xFF, 0xFF000000) + b"BGRs" + bytes(48)
     start = 14 + len(header)
     file = struct.pack("<2sIHHI", b"BM", start + pixels.nbytes, 0, 0, start) + header + pixels.tobytes()
-    return Repaired(file, end > len(data))
+    return Repaired(file, end > len(data), any(mask.bit_count() > 8 for mask in masks))
+
+
+def _with_usual_header(data: bytes, size: int) -> Repaired | None:
+    """The BMP with the header of Windows instead of a shorter one of OS/2 2.x, whose last fields may be left out."""
+    if not _SHORTEST_BMP_HEADER <= size < _BMP_HEADER:
+        return None
+    offset = int.from_bytes(data[10:14], "little") + _BMP_HEADER - size
+    header = struct.pack("<I", _BMP_HEADER) + data[18 : 14 + size].ljust(_BMP_HEADER - 4, b"\0")
+    return Repaired(data[:10] + struct.pack("<I", offset) + header + data[14 + size :], False)
 
 
 def _with_valid_palette(data: bytes, offset: int, bits: int) -> bytes:
@@ -346,6 +372,51 @@ def _without_tga_runs(data: bytes, start: int, expected: int, pixel_bytes: int) 
         parts.append(part)
         found += len(part)
     return b"".join(parts)[:expected], at
+
+
+def _repair_psd(data: bytes, max_pixels: int) -> Repaired | None:
+    """Write the composite of a PSD of 16 bits with the upper 8 (Adobe Photoshop File Formats Specification)."""
+    if len(data) < _PSD_HEADER:
+        return None
+    channels, height, width, bits = struct.unpack_from(">HIIH", data, 12)
+    if bits != 16 or not 0 < width * height <= max_pixels:
+        return None
+    start = _PSD_HEADER
+    for _ in range(3):  # colors, resources, layers
+        start += 4 + int.from_bytes(data[start : start + 4])
+    read, row = min(channels, _PSD_CHANNELS), width * 2
+    compression, at = int.from_bytes(data[start : start + 2]), start + 2
+    if compression == 0:
+        samples = data[at : at + read * height * row]
+    elif compression == 1:
+        sizes = struct.unpack_from(f">{channels * height}H", data, at)
+        at += 2 * len(sizes)
+        rows = []
+        for size in sizes[: read * height]:
+            rows.append(_unpack_bits(data[at : at + size])[:row])
+            at += size
+        samples = b"".join(rows)
+    else:
+        return None
+    if len(samples) != read * height * row:
+        return None
+    header = data[:12] + struct.pack(">HIIH", read, height, width, 8) + data[24:start]
+    return Repaired(header + bytes(2) + samples[::2], False, reduced=True)
+
+
+def _unpack_bits(packed: bytes) -> bytes:
+    """The bytes of a row that was compressed by PackBits (TIFF 6.0, section 9)."""
+    parts: list[bytes] = []
+    at = 0
+    while at < len(packed):
+        count = packed[at]
+        if count < 128:
+            parts.append(packed[at + 1 : at + 2 + count])
+            at += 2 + count
+        else:
+            parts.append(packed[at + 1 : at + 2] * (257 - count) if count > 128 else b"")
+            at += 2 if count > 128 else 1
+    return b"".join(parts)
 
 
 def _repair_webp(data: bytes) -> Repaired | None:
