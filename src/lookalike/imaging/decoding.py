@@ -145,17 +145,22 @@ def _decode_otherwise(
 def _decode_repaired(data: bytes, kind: str, request: _Request) -> Decoded | None:
     """Decode what can be recovered of a file; None where that is nothing."""
     try:
-        repaired = recovery.repair(data, kind, request.limits.max_pixels)
-        if repaired is None:
-            return None
-        if repaired.truncated or repaired.reduced:
-            request = replace(request, digest_pixels=0)
-        decoded = _decode(repaired.data, kind, request)
+        for repaired in recovery.repairs(data, kind, request.limits.max_pixels):
+            decoded = _decode_one_repair(repaired, kind, request)
+            if decoded is not None:
+                return decoded
     except ImageRejected:
         raise
-    except Exception:  # noqa: BLE001 - see above
-        return None
-    if repaired.truncated and not _has_content(decoded.rgb):
+    except Exception:  # noqa: BLE001 - damaged headers make the repair itself raise anything
+        request.check_time()
+    return None
+
+
+def _decode_one_repair(repaired: recovery.Repaired, kind: str, request: _Request) -> Decoded | None:
+    without_digest = replace(request, digest_pixels=0)
+    exact = without_digest if repaired.truncated or repaired.reduced else request
+    decoded = _decode_otherwise(repaired.data, kind, exact)
+    if decoded is None or (repaired.truncated and not _has_content(decoded.rgb)):
         return None
     return replace(decoded, truncated=repaired.truncated or decoded.truncated)
 

@@ -30,7 +30,10 @@ _CHANNELS: Final = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 """PNG (W3C, section 11.2.1): channels by color type."""
 _ADAM7: Final = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
 """PNG (W3C, section 8.1): first column and row, and steps, of the passes of an interlaced image."""
+_MAX_PNG_FILTER: Final = 4
+"""PNG (W3C, section 9.2): the last of the filters that a row begins with."""
 _BLOCK: Final = 1 << 16
+_SMALL_BLOCK: Final = 1 << 8
 MAX_TGA_TRAILER: Final = 1024
 """Bytes after the pixels of a TGA without the footer of version 2."""
 MAX_PIXEL_BYTES: Final = 16
@@ -39,6 +42,7 @@ _JPEG_END: Final = b"\xff\xd9"
 _PROGRESSIVE, _SCAN = 0xC2, 0xDA
 _STUFFED: Final = frozenset({0x00, 0xFF, *range(0xD0, 0xD8)})
 """Bytes after 0xFF that are no marker with a length: data, padding, restarts."""
+_WEBP_PIXELS: Final = frozenset({b"VP8 ", b"VP8L"})
 _PSD_HEADER, _PSD_CHANNELS = 26, 4
 """Bytes of a PSD's header, and channels that are shown at the most: colors and alpha, or CMYK."""
 _SHORTEST_BMP_HEADER, _BMP_HEADER = 16, 40
@@ -56,27 +60,22 @@ class Repaired(NamedTuple):
     reduced: bool = False
 
 
-def repair(data: bytes, kind: str, max_pixels: int) -> Repaired | None:
-    """The file, rewritten; None where its format is not repaired, or its header is damaged."""
+def repairs(data: bytes, kind: str, max_pixels: int) -> Iterator[Repaired]:
+    """The file, rewritten, in the ways to try in turn; none where its format is not repaired or its header damaged."""
     match kind:
         case "JPEG":
-            return Repaired(data + _JPEG_END, is_cut_jpeg(data))
-        case "PNG":
-            return _repair_png(data, max_pixels)
+            yield Repaired(data + _JPEG_END, is_cut_jpeg(data))
         case "GIF":
-            return _repair_gif(data, max_pixels)
-        case "BMP":
-            return _repair_bmp(data, max_pixels)
-        case "TGA":
-            return _repair_tga(data, max_pixels)
-        case "PSD":
-            return _repair_psd(data, max_pixels)
-        case "TIFF":
-            return _repair_tiff(data, max_pixels)
+            yield from _repair_gif(data, max_pixels)
         case "WEBP":
-            return _repair_webp(data)
-        case _:
-            return None
+            yield from _found(_repair_webp(data))
+        case "PNG" | "BMP" | "TGA" | "PSD" | "TIFF":
+            yield from _found(_REPAIRS[kind](data, max_pixels))
+
+
+def _found(repaired: Repaired | None) -> Iterator[Repaired]:
+    if repaired is not None:
+        yield repaired
 
 
 def is_cut_jpeg(data: bytes) -> bool:
@@ -130,8 +129,7 @@ def _repair_png(data: bytes, max_pixels: int) -> Repaired | None:
             kept.append((name, body))
     if not header or not compressed or not 0 < math.prod(struct.unpack_from(">II", header)) <= max_pixels:
         return None
-    expected = _png_bytes(header)
-    pixels, missing = _complete(compressed, expected)
+    pixels, missing = _complete(compressed, _png_passes(header))
     written = PNG_SIGNATURE + b"".join(_png_chunk(name, body) for name, body in kept)
     written += b"".join(_png_chunk(b"IDAT", part) for part in pixels) + _png_chunk(b"IEND", b"")
     return Repaired(written, missing > 0 or animated)
@@ -168,38 +166,42 @@ def _png_chunk(name: bytes, body: bytes) -> bytes:
     return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
 
 
-def _png_bytes(header: bytes) -> int:
-    """Bytes of the filtered rows of an image with this IHDR; 0 for an invalid one."""
+def _png_passes(header: bytes) -> list[tuple[int, int]]:
+    """Number and bytes of the filtered rows of each pass of an image with this IHDR; none for an invalid one."""
     width, height, bits, color, _, _, interlaced = struct.unpack(">IIBBBBB", header)
     pixel_bits = bits * _CHANNELS.get(color, 0)
-    if not interlaced:
-        return int(height * (1 + -(-width * pixel_bits // 8)))
-    total = 0
-    for left, top, across, down in _ADAM7:
-        columns, rows = -(-(width - left) // across), -(-(height - top) // down)
-        if columns > 0 and rows > 0:
-            total += rows * (1 + -(-columns * pixel_bits // 8))
-    return total
+    passes = _ADAM7 if interlaced else ((0, 0, 1, 1),)
+    sizes = [(-(-(height - top) // down), -(-(width - left) // across)) for left, top, across, down in passes]
+    return [(rows, 1 + -(-columns * pixel_bits // 8)) for rows, columns in sizes if rows > 0 and columns > 0]
 
 
-def _complete(compressed: list[bytes], expected: int) -> tuple[list[bytes], int]:
-    """The compressed rows, completed with zeros to the `expected` bytes, and how many were missing."""
-    inflate, deflate = zlib.decompressobj(), zlib.compressobj(1)
+def _invalid_filter(block: bytes, start: int, passes: list[tuple[int, int]]) -> int | None:
+    """The place in a block of filtered rows, which begins at `start`, of a filter that there is none of; else None."""
+    values = np.frombuffer(block, np.uint8)
+    begins = 0
+    for rows, size in passes:
+        end = begins + rows * size
+        if begins < start + len(block) and end > start:
+            first = begins + -(-max(start - begins, 0) // size) * size - start
+            invalid = np.flatnonzero(values[first : end - start : size] > _MAX_PNG_FILTER)
+            if len(invalid):
+                return first + int(invalid[0]) * size
+        begins = end
+    return None
+
+
+def _complete(compressed: list[bytes], passes: list[tuple[int, int]]) -> tuple[list[bytes], int]:
+    """The compressed rows up to damage, completed with zeros, and how many bytes were missing."""
+    expected = sum(rows * size for rows, size in passes)
+    deflate = zlib.compressobj(1)
     out: list[bytes] = []
     found = 0
-    try:
-        for body in compressed:
-            for start in range(0, len(body), _BLOCK):
-                pending = body[start : start + _BLOCK]
-                while pending and found < expected:
-                    rows = inflate.decompress(pending, min(_BLOCK * 16, expected - found))
-                    found += len(rows)
-                    out.append(deflate.compress(rows))
-                    if not rows and inflate.unconsumed_tail == pending:
-                        break
-                    pending = inflate.unconsumed_tail
-    except zlib.error:
-        pass  # what was inflated before is kept
+    for rows in _inflate(compressed, expected):
+        damaged = _invalid_filter(rows, found, passes)
+        out.append(deflate.compress(rows[:damaged]))
+        found += len(rows[:damaged])
+        if damaged is not None:
+            break
     missing = expected - found
     for start in range(0, missing, _BLOCK):
         out.append(deflate.compress(bytes(min(_BLOCK, missing - start))))
@@ -207,17 +209,36 @@ def _complete(compressed: list[bytes], expected: int) -> tuple[list[bytes], int]
     return [part for part in out if part], missing
 
 
-def _repair_gif(data: bytes, max_pixels: int) -> Repaired | None:
-    """Complete the first frame, if the file ends in it, with its color 0 (code 0 of the LZW data is that color)."""
+def _inflate(compressed: list[bytes], most: int) -> Iterator[bytes]:
+    """The decompressed data in blocks, at most so many bytes, up to an error, which costs a whole block."""
+    inflate = zlib.decompressobj()
+    found = 0
+    try:
+        for body in compressed:
+            for start in range(0, len(body), _SMALL_BLOCK):
+                pending = body[start : start + _SMALL_BLOCK]
+                while pending and found < most:
+                    block = inflate.decompress(pending, min(_BLOCK * 16, most - found))
+                    found += len(block)
+                    yield block
+                    if not block and inflate.unconsumed_tail == pending:
+                        break
+                    pending = inflate.unconsumed_tail
+    except zlib.error:
+        pass  # what was inflated before is kept
+
+
+def _repair_gif(data: bytes, max_pixels: int) -> Iterator[Repaired]:
+    """End the file after the first frame; or complete that with its color 0 (code 0 of the LZW data is that color)."""
     frame = containers.first_gif_frame(data)
     if frame is None or frame.pixels > max_pixels:
-        return None
+        return
     if frame.end is not None:
-        return Repaired(data[: frame.end] + b";", containers.gif_ends_early(data))
-    kept = data + bytes(frame.missing)
+        yield Repaired(data[: frame.end] + b";", containers.gif_ends_early(data))
+    kept = data + bytes(frame.missing) if frame.end is None else data[: frame.end - 1]
     zeros = -(-frame.pixels * 12 // 8)  # codes have at most 12 bits
     blocks = (b"\xff" + bytes(255)) * -(-zeros // 255)
-    return Repaired(kept + blocks + b"\0;", True)
+    yield Repaired(kept + blocks + b"\0;", True)
 
 
 def _repair_bmp(data: bytes, max_pixels: int) -> Repaired | None:
@@ -420,9 +441,35 @@ def _unpack_bits(packed: bytes) -> bytes:
 
 
 def _repair_webp(data: bytes) -> Repaired | None:
-    """Complete a file that ends early with zeros, from which its reader continues the last colors.
+    """Drop metadata that are cut off, or complete pixels with zeros, from which the reader continues the last colors.
 
-    What it shows beyond the end is not the image: at least half of the bytes must be there.
+    What it shows beyond the end is not the image: at least half of the bytes must be there. It may read more than are
+    missing, so that there are more zeros than that (RFC 9649, section 2.7: chunks).
     """
     size = int.from_bytes(data[4:8], "little") + 8
-    return Repaired(data + bytes(size - len(data)), True) if len(data) < size <= 2 * len(data) else None
+    if not len(data) < size <= 2 * len(data):
+        return None
+    at, names = 12, set()
+    while at + 8 <= len(data):
+        name, length = data[at : at + 4], int.from_bytes(data[at + 4 : at + 8], "little")
+        if at + 8 + length > len(data):
+            break
+        names.add(name)
+        at += 8 + length + length % 2
+    if names & _WEBP_PIXELS and b"ANIM" not in names:
+        return Repaired(data[:4] + struct.pack("<I", at - 8) + data[8:at].ljust(at - 8, b"\0"), False)
+    if data[at : at + 4] not in _WEBP_PIXELS:
+        return Repaired(data + bytes(size - len(data)), True)
+    zeros = max(2 * (size - len(data)), _BLOCK)
+    length = len(data) - at - 8 + zeros
+    chunk = data[at : at + 4] + struct.pack("<I", length) + data[at + 8 :] + bytes(zeros + length % 2)
+    return Repaired(data[:4] + struct.pack("<I", at + len(chunk) - 8) + data[8:at] + chunk, True)
+
+
+_REPAIRS: Final = {
+    "PNG": _repair_png,
+    "BMP": _repair_bmp,
+    "TGA": _repair_tga,
+    "PSD": _repair_psd,
+    "TIFF": _repair_tiff,
+}

@@ -11,7 +11,7 @@ from PIL import Image
 from pillow_jxl import JpegXLImagePlugin  # noqa: F401 - registers the writer
 
 from lookalike.errors import ImageRejected
-from lookalike.imaging import jxl, prepare
+from lookalike.imaging import jxl, prepare, recovery
 from lookalike.imaging.decoding import decode
 from lookalike.imaging.formats import size_by_header
 from lookalike.imaging.limits import Limits
@@ -320,6 +320,63 @@ def test_what_is_there_of_a_webp_is_read(lossless: bool) -> None:
     assert close(cut.rgb[:100], whole.rgb[:100], 1)
     with pytest.raises(ImageRejected, match="ends before the image does"):
         decode(data[: len(data) // 3])
+
+
+@pytest.mark.parametrize("lossless", [True, False])
+@pytest.mark.parametrize("metadata", [{}, {"exif": Image.Exif().tobytes(), "xmp": b"<x/>"}])
+def test_a_webp_that_ends_anywhere_is_read(lossless: bool, metadata: dict[str, Any]) -> None:
+    data = encoded(drawn(3, (400, 300)), "WEBP", quality=90, lossless=lossless, **metadata)
+    pixels = data.rindex(b"EXIF") if metadata else len(data)
+    for missing in [*range(2, 60), *range(60, len(data) * 2 // 5, len(data) // 40)]:
+        end = pixels - missing
+        assert decode(data[:end], digest_pixels=1_000_000).truncated, missing
+
+
+@pytest.mark.parametrize("end", [1, 4, 8, 10])
+def test_a_webp_that_ends_in_its_metadata_is_complete(end: int) -> None:
+    data = encoded(drawn(3, (400, 300)), "WEBP", lossless=True, exif=b"Exif\0\0II*\0" + bytes(100))
+    result = decode(data[: data.rindex(b"EXIF") + end], digest_pixels=1_000_000)
+    assert not result.truncated
+    assert result.pixels == decode(data, digest_pixels=1_000_000).pixels
+    assert result.pixels is not None
+
+
+def interlaced(image: Image.Image) -> bytes:
+    """A PNG of 8-bit RGB in seven passes, each row without a filter."""
+    pixels = np.asarray(image)
+    rows = b""
+    for left, top, across, down in recovery._ADAM7:
+        rows += b"".join(b"\0" + row.tobytes() for row in pixels[top::down, left::across])
+    header = struct.pack(">IIBBBBB", image.width, image.height, 8, 2, 0, 0, 1)
+    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
+    return recovery.PNG_SIGNATURE + b"".join(
+        struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body)) for name, body in chunks
+    )
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "P", "interlaced", "GIF"])
+@pytest.mark.parametrize("zeros", [False, True])
+def test_what_is_before_damaged_pixels_is_read(mode: str, zeros: bool) -> None:
+    """As browsers show it: up to the damage, in the middle of the compressed pixels."""
+    image = drawn(3, (400, 300))
+    if mode == "interlaced":
+        data = bytearray(interlaced(image))
+    else:
+        data = bytearray(
+            encoded(
+                image.quantize(64) if mode in ("P", "GIF") else image.convert(mode), "GIF" if mode == "GIF" else "PNG"
+            )
+        )
+    whole = decode(bytes(data)).rgb
+    middle = len(data) * 2 // 3
+    data[middle : middle + 200] = (
+        bytes(200) if zeros or mode == "GIF" else bytes(255 - byte for byte in data[middle : middle + 200])
+    )
+    result = decode(bytes(data), digest_pixels=1_000_000)
+    assert result.truncated
+    assert result.pixels is None
+    if mode != "interlaced":
+        assert close(result.rgb[:60], whole[:60])
 
 
 def test_the_reason_of_a_damaged_jxl_is_one_line() -> None:
