@@ -476,3 +476,14 @@ def test_what_was_done_is_said_in_whole_words(library: str, open_page: OpenPage,
     page = open_page(library)
     hit = {"evidence": "variant", "verified": True, "verification": {"description": description}}
     assert page.evaluate("async (hit) => (await import('/page/js/hit.js')).changesOf(hit)", hit) == shown
+
+
+def test_names_are_cut_in_their_middle_but_for_those_from_right_to_left(library: str, open_page: OpenPage) -> None:
+    page = open_page(library)
+    script = """async (name) => {
+        const {middleCut} = await import("/page/js/dom.js");
+        return [...middleCut(name).children].map((part) => part.textContent);
+    }"""
+    assert page.evaluate(script, "summer in the mountains.jpg") == ["summer in the mo", "untains.jpg"]
+    for name in ("שלום עולם.jpg", "صورة من الرحلة.jpg"):
+        assert page.evaluate(script, name) == [name, ""]

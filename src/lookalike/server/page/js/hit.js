@@ -44,7 +44,7 @@ export function hitCard(hit, { open, like, queryFrames = 1 }) {
   const label = `${name}, ${spokenSize(hit)}, ${evidenceOf(hit).toLowerCase()}: compare`;
   const frames = hit.frames > 1 ? `1 of ${hit.frames} frames` : queryFrames > 1 ? `1 of ${queryFrames} frames of yours` : "";
   const changes = changesOf(hit);
-  const parts = [sizeOf(hit), hit.evidence !== "exact" && frames, hit.truncated && "truncated", hit.missing && "file missing", hit.tenant].filter(Boolean);
+  const parts = [sizeOf(hit), ["copy", "variant"].includes(hit.evidence) && frames, hit.truncated && "truncated", hit.missing && "file missing", hit.tenant].filter(Boolean);
   const numbers = numbersToggle(hit, name);
   return h("li.card.hit", { class: hit.evidence, data: { frame: "", key: hit.key, distance: distance(hit.distance) } },
     h("button.hit-image", { type: "button", "aria-label": label, "data-main": "", onclick: () => open(hit) }, thumbnail(hit.thumbnail, { size: 384, of: hit })),
