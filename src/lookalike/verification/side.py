@@ -13,7 +13,7 @@ from lookalike.imaging.borders import find_border
 from lookalike.types import Box, Pixels
 from lookalike.verification import xfeat
 from lookalike.verification.agreement import Moments, moments
-from lookalike.verification.raster import Grey, blur, shrink
+from lookalike.verification.raster import Grey, blur, luma_of, shrink, shrink_coarsely
 from lookalike.verification.xfeat import LocalFeatures
 
 MAX_PIXELS: Final = 320_000
@@ -71,7 +71,7 @@ class Side:
         content = self.luma[
             top : max(round(box.bottom * height), top + 1), left : max(round(box.right * width), left + 1)
         ]
-        return blur(shrink(np.ascontiguousarray(content), WHOLE_SIDE, WHOLE_SIDE))
+        return blur(shrink_coarsely(np.ascontiguousarray(content), WHOLE_SIDE, WHOLE_SIDE))
 
     @cached_property
     def moments(self) -> Moments:
@@ -151,7 +151,7 @@ class VerificationEncoder:
             return Side(small, None, full_width, full_height)
         factor = min(1.0, COLOR_SIDE / max(small.shape[:2]))
         size = (max(1, round(small.shape[1] * factor)), max(1, round(small.shape[0] * factor)))
-        return Side(luma_of(small), shrink(small, *size), full_width, full_height)
+        return Side(luma_of(small), shrink_coarsely(small, *size), full_width, full_height)
 
 
 TURNS: Final = tuple((quarters, mirrored) for mirrored in (False, True) for quarters in range(4))
@@ -167,12 +167,3 @@ def turned_view(image: Grey, quarters: int, mirrored: bool) -> Grey:
     if quarters == 1:
         return image[:, ::-1].T
     return image[::-1, ::-1] if quarters == 2 else image.T[:, ::-1]
-
-
-def luma_of(rgb: Pixels) -> Pixels:
-    """Luma of RGB values, ITU-R BT.601, in 16-bit integers."""
-    weights: NDArray[np.uint16] = np.array([77, 150, 29], np.uint16)
-    grey = rgb[..., 0] * weights[0]
-    grey += rgb[..., 1] * weights[1]
-    grey += rgb[..., 2] * weights[2]
-    return np.asarray(grey >> 8, np.uint8)
