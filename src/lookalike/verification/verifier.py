@@ -230,7 +230,13 @@ def _result(query: Side, stored: Side, candidate: _Candidate) -> Verification:
         detail=best.detail,
         resolution=best.resolution(query, stored),
         inliers=candidate.inliers,
+        separate_captures=_are_separate(query, stored),
     )
+
+
+def _are_separate(query: Side, stored: Side) -> bool:
+    """Whether a camera took the images separately."""
+    return query.capture is not None and stored.capture is not None and query.capture.differs_from(stored.capture)
 
 
 def _visible(homography: Homography | None) -> Box:
