@@ -1,9 +1,11 @@
 """Duplicates beside other tools, on the same folder in one run: seconds, memory, pairs found, and false pairs.
 
     python -m benchmarks.duplicates [--photos 1000] [--documents 10] [--folder DIR]
+    python -m benchmarks.duplicates --photos 150 --copied 5 --side 4000 --documents 0
 
-The folder holds photos with planted copies (JPEG at quality 40, half size, mirrored, cropped to 90 %) and, apart from
-them, documents of every drawn family, each different. A pair is right where both files come from one image. Tools:
+The folder holds photos, every one (or one in `--copied`) with planted copies (JPEG at quality 40, half size, mirrored,
+cropped to 90 %) and, apart from them, documents of every drawn family, each different. With --side the photos are as
+large and as detailed as a camera's: mosaics of real ones. A pair is right where both files come from one image. Tools:
 this one with hashes and with its default pipelines, cold, again, and with 1 % of the files new; czkawka (PyPI) at its
 default similarity; difPy. Each runs in a process of its own; one that is not installed is skipped, which is said.
 """
@@ -19,7 +21,8 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Sequence
-from itertools import combinations
+from itertools import combinations, product
+from math import ceil
 from pathlib import Path
 
 from PIL import Image
@@ -31,7 +34,10 @@ from benchmarks.photos import photos
 from lookalike.evaluation.edits import apply
 
 EDITS = ("jpeg40", "scale_half", "mirror", "crop_90")
+LATER = "double_jpeg"
 CHANGED = 0.01
+TILE = (500, 333)
+"""Pixels of a photo in a mosaic: nearly its own size, so that the detail is that of a real image."""
 CZKAWKA_SIMILARITY = 10
 """The default of czkawka's window, 'high', for hashes of 64 bits is in this range; of 0 to 50."""
 Pair = tuple[str, str]
@@ -41,6 +47,8 @@ def main() -> None:
     """Make the folder, run each tool in a process of its own, print a line for each step."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--photos", type=int, default=1000)
+    parser.add_argument("--copied", type=int, default=1, help="one in so many photos has copies")
+    parser.add_argument("--side", type=int, help="pixels of the longer side of mosaics, instead of the photos")
     parser.add_argument("--documents", type=int, default=10, help="of each family")
     parser.add_argument("--folder", type=Path, help="where to make the files, 1 MB for ten")
     parser.add_argument("--tool", help=argparse.SUPPRESS)
@@ -49,32 +57,52 @@ def main() -> None:
         TOOLS[given.tool](given.folder)
         return
     with tempfile.TemporaryDirectory(dir=given.folder) as work:
-        files = make_files(Path(work), given.photos, given.documents)
+        files = make_files(Path(work), given.photos, given.documents, copied=given.copied, side=given.side)
         print(f"{describe()}\n{files:,} files", flush=True)
         for tool in TOOLS:
             command = [sys.executable, "-m", "benchmarks.duplicates", "--tool", tool, "--folder", work]
             subprocess.run(command, check=False)
 
 
-def make_files(work: Path, number: int, documents: int) -> int:
+def make_files(work: Path, number: int, documents: int, *, copied: int, side: int | None) -> int:
     """Write `files`, and `new` with the files that come later; returns the number of files at first."""
     folder, later = work / "files", work / "new"
     for path in (folder / "photos", folder / "documents", later):
         path.mkdir(parents=True)
-    originals = [photo for photo in photos() if photo.kind == "original"]
-    chosen = random.Random(1).sample(originals, min(number, len(originals)))
-    for at, photo in enumerate(chosen):
-        with Image.open(photo.path) as opened:
+    originals = [photo.path for photo in photos() if photo.kind == "original"]
+    chosen = originals if side else random.Random(1).sample(originals, min(number, len(originals)))
+    left = ceil(CHANGED * number * (1 + len(EDITS) / copied))
+    for at in range(number if side else len(chosen)):
+        original = folder / "photos" / f"{at:05} original"
+        if side:
+            original = original.with_suffix(".jpg")
+            mosaic(originals, at, side).save(original, quality=90)
+        else:
+            original = original.with_suffix(chosen[at].suffix)
+            shutil.copyfile(chosen[at], original)
+        if at % copied:
+            continue
+        with Image.open(original) as opened:
             image = opened.convert("RGB")
-        shutil.copyfile(photo.path, folder / "photos" / f"{at:05} original{photo.path.suffix}")
         for edit in EDITS:
             (folder / "photos" / f"{at:05} {edit}.jpg").write_bytes(apply(edit, image, seed=at))
-        if at < CHANGED * 5 * len(chosen):
-            (later / f"{at:05} webp.webp").write_bytes(apply("webp", image, seed=at))
+        if left:
+            (later / f"{at:05} {LATER}.jpg").write_bytes(apply(LATER, image, seed=at))
+            left -= 1
     for family in FAMILIES:
         for seed in range(documents):
             draw(family, seed).convert("RGB").save(folder / "documents" / f"{family} {seed}.png")
     return sum(path.is_file() for path in folder.rglob("*"))
+
+
+def mosaic(paths: Sequence[Path], number: int, side: int) -> Image.Image:
+    """One of many different images of the size of a camera's, of 3:2, in which each tile is a photo."""
+    chosen = random.Random(number)
+    image = Image.new("RGB", (side, side * 2 // 3))
+    for left, top in product(range(0, image.width, TILE[0]), range(0, image.height, TILE[1])):
+        with Image.open(chosen.choice(paths)) as photo:
+            image.paste(photo.convert("RGB").resize(TILE), (left, top))
+    return image
 
 
 def image_of(path: str | Path) -> str:

@@ -45,6 +45,8 @@ def describe(evidence: Evidence, verification: Verification) -> str:
 
 def _variant(verification: Verification) -> tuple[str, str]:
     """What makes two images variants, and the parts that differ, if any do."""
+    if verification.separate_captures:
+        return "the same scene, taken at another time or with other settings", ""
     if verification.largest:
         parts = len(verification.differences)
         if verification.differing > MAX_ADDED:

@@ -24,6 +24,8 @@ ADDED: Final = 0.5
 """Probability of a copy where a few windows of an image differ: a caption was added, or another one stands there."""
 REPLACED: Final = 0.05
 """The same where more than `MAX_ADDED` of the windows differ."""
+SEPARATE: Final = 0.05
+"""Probability of a copy where EXIF data tell that the images were taken separately: they may have been edited."""
 MAX_ADDED: Final = 0.35
 MIN_COLOR: Final = 0.65
 """Correlation of chroma below which the colors were replaced: copies have 0.77 and more, logos in other colors 0.3."""
@@ -62,6 +64,8 @@ def label(verification: Verification, *, min_probability: float = MIN_PROBABILIT
 
 def _unchanged(verification: Verification) -> float:
     """The probability that the content of two images of one source is the same."""
+    if verification.separate_captures:
+        return SEPARATE
     if verification.largest:
         return ADDED if verification.differing <= MAX_ADDED else REPLACED
     doubtful = is_recolored(verification) or not is_legible(verification) or not is_covered(verification)

@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import Any, Final, Literal, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -154,6 +154,44 @@ class Decoded:
     exif: bytes | None = None
 
 
+MAX_FRACTION_ERROR: Final = 0.011
+"""Seconds: some software cuts the fraction of a capture time to two digits."""
+MAX_SETTING_ERROR: Final = 0.03
+"""Share by which a setting of the camera may differ that is the same: 1/60 s may be written as 0.017 s."""
+
+
+@dataclass(frozen=True, slots=True)
+class Capture:
+    """The moment and the settings at which a camera took an image; None for what its EXIF data do not say.
+
+    `time` is local time at the camera, in seconds, `fraction` the rest of a second; `exposure` is in seconds,
+    `f_number` the aperture, `iso` the sensitivity.
+    """
+
+    time: str
+    fraction: float | None = None
+    exposure: float | None = None
+    f_number: float | None = None
+    iso: float | None = None
+
+    def differs_from(self, other: "Capture") -> bool:
+        """Whether the two images were taken separately: frames of a burst, exposures of a bracket.
+
+        Edited copies keep these data or lose some of them, so only what both images have is compared.
+        """
+        settings = (self.exposure, other.exposure), (self.f_number, other.f_number), (self.iso, other.iso)
+        return (
+            self.time != other.time
+            or _differ(self.fraction, other.fraction, MAX_FRACTION_ERROR)
+            or any(_differ(own, others, MAX_SETTING_ERROR * max(own or 0.0, others or 0.0)) for own, others in settings)
+        )
+
+
+def _differ(first: float | None, second: float | None, tolerance: float) -> bool:
+    """Whether both values are known, and differ by more than that."""
+    return first is not None and second is not None and abs(first - second) > tolerance
+
+
 @dataclass(slots=True)  # not frozen: two are made for every image that is added, in half the time
 class Prepared:
     """An image decoded, stripped of its border and resized: what encoders and the catalog need of it.
@@ -164,7 +202,8 @@ class Prepared:
     RGB at a reduced size, if requested. `frames` counts frames or pages, of which the first is prepared; `truncated`
     tells that pixels are missing in the file; `exif` is what its EXIF data say; `transparent` is whether it has alpha.
     `variants` are further inputs of a query, if requested: over other backgrounds, first those of the same content, and
-    with another choice about its border.
+    with another choice about its border. `capture` is when and how a camera took it, where
+    reduced pixels were requested and EXIF data say so.
     """
 
     sha256: bytes
@@ -182,6 +221,7 @@ class Prepared:
     transparent: bool = False
     variants: tuple[tuple[Pixels, ...], ...] = ()
     reduced: Pixels | None = None
+    capture: Capture | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -439,7 +479,8 @@ class Verification:
     largest one; `color` is the agreement of the colors, -1..1, None where one image has none; `tone` that of the
     brightness; `detail` the resolution of the comparison, in pixels of the shorter side of the overlap, `resolution`
     its share (0..1) of what the more detailed image has there at full size; `inliers` the number of matched points
-    (None: not aligned by points).
+    (None: not aligned by points). `separate_captures` tells that, by their EXIF data, a camera took the two separately:
+    they are no copies, however much they agree.
     """
 
     agreement: float | None
@@ -456,6 +497,7 @@ class Verification:
     detail: int = 0
     resolution: float = 0.0
     inliers: int | None = None
+    separate_captures: bool = False
 
 
 @dataclass(frozen=True, slots=True)

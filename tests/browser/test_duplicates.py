@@ -325,3 +325,23 @@ def test_of_thousands_of_groups_only_those_near_the_window_are_in_the_document(
     page.get_by_role("button", name="Apply to all").click()
     expect(page.get_by_role("dialog")).to_contain_text("3,000 images of 3,000 groups leave the gallery")
     assert page.locator(".review-group").count() < 300
+
+
+@pytest.mark.parametrize(("border", "reason"), [(1, "more compressed"), (4, "most pixels")])
+def test_a_border_that_is_measured_a_little_otherwise_decides_nothing(
+    library: str, open_page: OpenPage, border: int, reason: str
+) -> None:
+    page = open_page(library)
+    uncut = {"left": 0, "top": 0, "right": 0, "bottom": 0}
+    common = {"format": "JPEG", "truncated": False, "created": "2026-01-01T00:00:00Z", "exif": {}}
+    original = common | {"key": "a", "width": 40, "height": 30, "bytes": 900, "border": uncut | {"bottom": border}}
+    copy = common | {"key": "b", "width": 30, "height": 40, "bytes": 300, "border": uncut}
+    suggested = page.evaluate(
+        """async (images) => {
+            const {suggest} = await import("/page/js/keep-rules.js");
+            const {kept, reasons} = suggest(images, new Map([["a", 1], ["b", 2]]), "best");
+            return [kept, reasons.get("b")];
+        }""",
+        [original, copy],
+    )
+    assert suggested == ["a" if border == 1 else "b", reason]

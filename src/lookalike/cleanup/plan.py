@@ -327,7 +327,8 @@ def _loss(candidate: Candidate, kept: Candidate) -> str | None:
         return IS_RAW
     if record.frames > 1:
         return OTHER_FRAMES
-    return LARGER if record.truncated and candidate.pixels > kept.pixels else None
+    is_larger = record.width * record.height > other.width * other.height
+    return LARGER if record.truncated and is_larger else None
 
 
 def _is_named(candidate: Candidate, keys: Collection[str]) -> bool:

@@ -21,6 +21,8 @@ LOSSLESS = ("TIFF", "PNG", "BMP", "PPM", "TGA")
 _PALETTE = "GIF"
 """Without loss for a drawing, which takes fewer bytes than as a JPEG; a photo takes more, and loses most colors."""
 _FORMAT_NAMES = {"JPG": "JPEG", "TIF": "TIFF", "HEIC": "HEIF"}
+MAX_BORDER_NOISE = 0.05
+"""Images of one size have equally many pixels where their borders differ by less than this share of the area."""
 NEVER = "9999"
 """Sorts after the capture time of every image that has one."""
 
@@ -43,6 +45,11 @@ class Candidate:
         """Whether some names are not names of its own, but lead to it by a symbolic link or a second mount."""
         paths = {os.path.realpath(status.path) for _, status in self.names} if len(self.names) > 1 else set()
         return len(self.names) > self.status.names or 0 < len(paths) < len(self.names)
+
+    @property
+    def size(self) -> tuple[int, ...]:
+        """Shorter and longer side: the same for a turned copy."""
+        return tuple(sorted((self.record.width, self.record.height)))
 
     @property
     def pixels(self) -> int:
@@ -92,6 +99,19 @@ def _of_bytes(value: Callable[[Candidate], Any]) -> Values:
     return values
 
 
+def _pixels(candidates: Sequence[Candidate]) -> list[int]:
+    """Pixels without added borders; of images of one size the most that any has, where the borders hardly differ.
+
+    How wide a border is differs a little with compression, and with the scale at which a JPEG was read.
+    """
+    most: dict[tuple[int, ...], int] = {}
+    for one in candidates:
+        most[one.size] = max(most.get(one.size, 0), one.pixels)
+    return [
+        most[one.size] if one.pixels >= (1 - MAX_BORDER_NOISE) * most[one.size] else one.pixels for one in candidates
+    ]
+
+
 def _not_converted(candidates: Sequence[Candidate]) -> list[bool]:
     """Whether a file was not made from another one by a conversion that adds bytes, but no quality.
 
@@ -121,7 +141,7 @@ _COMPLETE = Rule("complete", _each(lambda c: not c.record.truncated), "complete"
 _RULES: Mapping[str, Rule] = {
     rule.name: rule
     for rule in (
-        Rule("pixels", _of_bytes(lambda c: c.pixels), "most pixels", "fewer pixels"),
+        Rule("pixels", _pixels, "most pixels", "fewer pixels"),
         Rule("exif", _of_bytes(lambda c: c.exif.has_exif), "has EXIF data", "no EXIF data"),
         Rule("conversion", _not_converted, "the JPEG that was converted", "converted from a JPEG"),
         Rule("quality", _qualities, "least compressed", "more compressed"),

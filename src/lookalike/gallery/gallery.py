@@ -500,6 +500,8 @@ class Gallery(GalleryAPI):
         expected: Precondition = None,
         exif: bool = True,
     ) -> Outcome:
+        if isinstance(expected, str) and expected != "absent":
+            raise TypeError(f'expected is a sequence number, "absent" or None, not {expected!r}')
         with self._lock:
             ingest = self._ingest(tenant, exif=exif)
             source = data if isinstance(data, str | Path | bytes) else encode_pixels(data)

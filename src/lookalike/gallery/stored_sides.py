@@ -4,6 +4,7 @@ import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Generic, TypeVar
 
@@ -12,7 +13,8 @@ from lookalike.catalog import Catalog
 from lookalike.errors import Damaged, ImageRejected, NotFound, Unavailable
 from lookalike.gallery.originals import Originals
 from lookalike.gallery.queries import PreparedQuery, QueryReader
-from lookalike.types import Pixels, Record
+from lookalike.imaging.exif import capture_of
+from lookalike.types import Capture, Pixels, Record
 from lookalike.verification import Side, VerificationEncoder, from_record
 
 SIDE = 800
@@ -24,6 +26,14 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 log = logging.getLogger("lookalike")
+
+
+@dataclass(frozen=True, slots=True)
+class Reduced:
+    """RGB pixels of an image at a reduced scale, and when and how a camera took it, if that is known."""
+
+    pixels: Pixels
+    capture: Capture | None
 
 
 class StoredSides:
@@ -39,30 +49,30 @@ class StoredSides:
         self._encoder = VerificationEncoder()
         self._sides: LruCache[bytes, Side] = LruCache(CACHED_SIDES)
 
-    def side(self, record: Record, read_pixels: Callable[[], Pixels | None] | None = None) -> Side | None:
-        """A stored image, None if its pixels are not available; `read_pixels` is called instead of reading them."""
+    def side(self, record: Record, read: "Callable[[], Reduced | None] | None" = None) -> Side | None:
+        """A stored image, None if its pixels are not available; `read` is called instead of reading them."""
         if (known := self._sides.get(record.sha256)) is not None:
             return known
-        pixels = self.pixels(record) if read_pixels is None else read_pixels()
+        reduced = self.read(record) if read is None else read()
         side = (
             self._from_record(record)
-            if pixels is None
-            else self._encoder.from_pixels(pixels, record.width, record.height)
+            if reduced is None
+            else self._encoder.from_pixels(reduced.pixels, record.width, record.height, capture=reduced.capture)
         )
         if side is not None:
             self._sides.put(record.sha256, side)
         return side
 
-    def pixels(self, record: Record) -> Pixels | None:
-        """RGB pixels of a stored image at a reduced scale; None if neither its file nor a thumbnail is available."""
+    def read(self, record: Record) -> "Reduced | None":
+        """A stored image at a reduced scale; None if neither its file nor a thumbnail is available."""
         if (data := self.original(record)) is not None:
             try:
                 decoded = imaging.decode(data, limits=self._originals.limits, box=(SIDE, 1))
-                return imaging.reduce_to(decoded.rgb, SIDE)
+                return Reduced(imaging.reduce_to(decoded.rgb, SIDE), capture_of(decoded.exif))
             except ImageRejected:
                 pass  # beyond the limits of today
         thumbnail = self._catalog.images.thumbnail(record.id)
-        return None if thumbnail is None else imaging.reduce_to(imaging.decode(thumbnail).rgb, SIDE)
+        return None if thumbnail is None else Reduced(imaging.reduce_to(imaging.decode(thumbnail).rgb, SIDE), None)
 
     def original(self, record: Record) -> bytes | None:
         """The bytes of a stored image; None if they are gone, have changed, or their store is down."""
@@ -93,23 +103,29 @@ class ComparedImage:
         """The digest of its bytes."""
         return self._query.prepared.sha256
 
-    @cached_property
+    @property
     def pixels(self) -> Pixels | None:
         """Reduced RGB pixels; None if they are not available."""
+        return None if self._reduced is None else self._reduced.pixels
+
+    @cached_property
+    def _reduced(self) -> Reduced | None:
         query = self._query
         if query.record is not None:
-            return self._stored.pixels(query.record)
-        return query.prepared.reduced if query.prepared.reduced is not None else self._reader.read_reduced(query)
+            return self._stored.read(query.record)
+        pixels = query.prepared.reduced if query.prepared.reduced is not None else self._reader.read_reduced(query)
+        return None if pixels is None else Reduced(pixels, query.prepared.capture)
 
     @cached_property
     def side(self) -> Side | None:
         """The image, prepared for verification; None if its pixels are not available."""
         if self._query.record is not None:
-            return self._stored.side(self._query.record, lambda: self.pixels)
-        prepared = self._query.prepared
-        if self.pixels is None:
+            return self._stored.side(self._query.record, lambda: self._reduced)
+        prepared, reduced = self._query.prepared, self._reduced
+        if reduced is None:
             return None
-        return VerificationEncoder().from_pixels(self.pixels, prepared.width, prepared.height)
+        encoder = VerificationEncoder()
+        return encoder.from_pixels(reduced.pixels, prepared.width, prepared.height, capture=reduced.capture)
 
 
 class LruCache(Generic[K, V]):

@@ -26,7 +26,7 @@ CACHED_RESULTS = 4096
 """Pairs whose result is kept, so that the pages of a search agree."""
 
 
-COMPARISON_VERSION = 2
+COMPARISON_VERSION = 3
 """To be raised when comparing the same bytes may give another result: pairs in catalogs are compared again then."""
 
 log = logging.getLogger("lookalike")
@@ -145,10 +145,9 @@ class CandidateVerifier:
             digest = _pair_digest(kept, other, how)
             if pair in known and known[pair][0] == digest:
                 return known[pair][1]
-            result = self._compare(other.sha256, self._stored.side(other), kept)
-            if result is None:
+            is_copy = self._is_copy(other, kept)
+            if is_copy is None:
                 return True
-            is_copy = label(result)[0] == "copy"
             new[pair] = digest, is_copy
             return is_copy
 
@@ -158,6 +157,13 @@ class CandidateVerifier:
         except Unavailable as error:
             log.warning("the results of comparing %d pairs are not kept: %s", len(new), error)
         return checked
+
+    def _is_copy(self, image: Record, kept: Record) -> bool | None:
+        """Whether the pixels of two stored images say that they are copies; None where they are not available."""
+        if (known := self._results.get((image.sha256, kept.sha256, None))) is not None:
+            return label(known)[0] == "copy"
+        query, stored = self._stored.side(image), self._stored.side(kept)
+        return None if query is None or stored is None else self._verifier.is_copy(query, stored)
 
     def _compare(
         self, sha256: bytes, query: Side | None, record: Record, small: Small | None = None

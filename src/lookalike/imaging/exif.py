@@ -7,12 +7,14 @@ from typing import Final
 from PIL import Image
 
 from lookalike.imaging.tiff import Tiff, Value
-from lookalike.types import ExifFields
+from lookalike.types import Capture, ExifFields
 
 _HEADER: Final = b"Exif\0\0"
 _MAKE, _MODEL, _ORIENTATION, _DATE, _EXIF, _GPS = 0x010F, 0x0110, 0x0112, 0x0132, 0x8769, 0x8825
 _FIRST: Final = frozenset({_MAKE, _MODEL, _ORIENTATION, _DATE, _EXIF, _GPS})
 _CAPTURED, _DIGITIZED = 0x9003, 0x9004
+_EXPOSURE, _F_NUMBER, _ISO, _FRACTION = 0x829A, 0x829D, 0x8827, 0x9291
+_CAPTURE_TAGS: Final = frozenset({_CAPTURED, _EXPOSURE, _F_NUMBER, _ISO, _FRACTION})
 _GPS_TAGS: Final = frozenset({1, 2, 3, 4})
 _DATE_FORMAT: Final = re.compile(r"(\d{4})[:\-/](\d\d)[:\-/](\d\d)[ T](\d\d):(\d\d):(\d\d)")
 MAX_CAMERA_LENGTH: Final = 100
@@ -62,6 +64,27 @@ def exif_fields(exif: bytes | None) -> ExifFields:
     return fields
 
 
+def capture_of(exif: bytes | None) -> Capture | None:
+    """When and how a camera took an image; None where EXIF data do not tell when.
+
+    The time of an edit, which software writes, is not taken for it.
+    """
+    if (tiff := _tiff(exif)) is None:
+        return None
+    below = _number(tiff.fields(tiff.first_directory(), (_EXIF,)).get(_EXIF))
+    found = tiff.fields(below, _CAPTURE_TAGS) if below else {}
+    if (time := _date(_text(found.get(_CAPTURED)))) is None:
+        return None
+    digits = _text(found.get(_FRACTION))
+    return Capture(
+        time,
+        fraction=float(f"0.{digits}") if digits.isascii() and digits.isdigit() else None,
+        exposure=_positive(_ratio(found.get(_EXPOSURE))),
+        f_number=_positive(_ratio(found.get(_F_NUMBER))),
+        iso=_positive(_number(found.get(_ISO))),
+    )
+
+
 def _tiff(exif: bytes | None) -> Tiff | None:
     if not exif:
         return None
@@ -71,6 +94,15 @@ def _tiff(exif: bytes | None) -> Tiff | None:
 
 def _number(value: Value | None) -> int | None:
     return int(value[0]) if isinstance(value, tuple) and value else None
+
+
+def _ratio(value: Value | None) -> float | None:
+    return value[0] / value[1] if isinstance(value, tuple) and len(value) == 2 and value[1] else None
+
+
+def _positive(value: float | None) -> float | None:
+    """The value; None for 0, which stands for an unknown one."""
+    return value or None
 
 
 def _text(value: Value | None) -> str:

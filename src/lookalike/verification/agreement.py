@@ -26,6 +26,9 @@ MIN_CELL_TEXTURE: Final = 0.15
 MAX_CELL_AGREEMENT: Final = 0.45
 """Share of a cell's textured pixels that agree, up to which the cell disagrees."""
 
+MIN_CELL_DISAGREEING: Final = (1 - MAX_CELL_AGREEMENT) * MIN_CELL_TEXTURE * CELL * CELL
+"""The fewest pixels that disagree in a cell that does."""
+
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
@@ -113,6 +116,8 @@ def agreement(first: Moments, second: Moments, mask: NDArray[np.bool_] | None) -
 
 def _groups(textured: NDArray[np.bool_], agrees: NDArray[np.bool_]) -> tuple[float, int, tuple[Box, ...]]:
     """Connected cells that disagree: their share of the textured cells, the largest group, and boxes of all."""
+    if np.count_nonzero(textured) - np.count_nonzero(agrees) < MIN_CELL_DISAGREEING:
+        return 0.0, 0, ()
     texture, agreeing = _cell_sums(textured), _cell_sums(agrees)
     counts = texture >= MIN_CELL_TEXTURE * CELL * CELL
     total = int(np.count_nonzero(counts))

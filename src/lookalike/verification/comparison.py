@@ -78,15 +78,20 @@ class Compared:
         return min(self.width / max(stored.width, stored.width * scale), 1.0)
 
 
-def compare(query: Side, stored: Side, homography: Homography) -> Compared | None:
-    """Compare at the resolution of the coarser image; None where the overlap is too small to see anything."""
+def compare(query: Side, stored: Side, homography: Homography, *, refine: bool = True) -> Compared | None:
+    """Compare at the resolution of the coarser image; None where the overlap is too small to see anything.
+
+    Without `refine` the images are compared as `homography` aligns them, neither aligned nor sharpened alike.
+    """
     frame = _Frame.fitting(query, stored, homography)
     if frame is None:
         return None
     source, reference = frame.images(query, stored)
     target = _recent.of(stored) if reference is stored.luma else _Reference(reference)
-    found = _refined(frame, source, target, _compare(frame, source, target, homography))
-    if not _is_aligned(found) and (found.agreement.share or 0.0) > PARTLY_ALIGNED:
+    found = _compare(frame, source, target, homography)
+    if refine:
+        found = _refined(frame, source, target, found)
+    if refine and not _is_aligned(found) and (found.agreement.share or 0.0) > PARTLY_ALIGNED:
         found = _equally_sharp(reference, found)
     overlap = 1.0 if found.seen is None else float(np.count_nonzero(found.seen) / found.seen.size)
     return Compared(found.homography, found.agreement, overlap, frame.width, frame.height)
@@ -310,31 +315,31 @@ def compare_colors(query: Side, stored: Side, homography: Homography) -> tuple[f
     inside = _overlap(homography, width, height)
     if inside is not None and np.count_nonzero(inside) < 16:
         return None, None
-    warped = _warped(source, matrix, width, height)
-    if inside is None:
-        first, second = (image.reshape(-1, 3).astype(np.float32) for image in (warped, stored.colors))
-    else:
-        first, second = warped[inside].astype(np.float32), stored.colors[inside].astype(np.float32)
-    return _chroma_correlation(first, second), _correlation(first.mean(axis=1), second.mean(axis=1))
+    warped, reference = _warped(source, matrix, width, height), stored.colors
+    if inside is not None:
+        warped, reference = warped[inside], reference[inside]
+    return _color_correlations(warped.reshape(-1, 3), reference.reshape(-1, 3))
 
 
 MIN_CHROMA: Final = 3.0
 """Standard deviation of chroma (levels) below which an image has no colors to compare: grey, sepia."""
 
 
-def _chroma_correlation(first: NDArray[np.float32], second: NDArray[np.float32]) -> float | None:
-    """Correlation of the two chroma components together; None where either image has hardly any."""
-    basis = np.array([[1, -1, 0], [0.5, 0.5, -1]], np.float32)
-    one, other = first @ basis.T, second @ basis.T
-    one -= one.mean(axis=0)
-    other -= other.mean(axis=0)
-    if min(float(one.std()), float(other.std())) < MIN_CHROMA:
-        return None
-    return float((one * other).sum() / np.sqrt((one * one).sum() * (other * other).sum()))
+_CHROMA: Final = np.array([[1, -1, 0], [0.5, 0.5, -1]])
+_BRIGHTNESS: Final = np.full((1, 3), 1 / 3)
 
 
-def _correlation(first: NDArray[np.float32], second: NDArray[np.float32]) -> float | None:
-    one, other = first - first.mean(), second - second.mean()
-    if min(float(one.std()), float(other.std())) < MIN_CHROMA:
+def _color_correlations(first: Pixels, second: Pixels) -> tuple[float | None, float | None]:
+    """Correlation of the two components of chroma together, and of brightness, of RGB values (n, 3) of two images."""
+    values = np.concatenate([first, second], axis=1).astype(np.float32)
+    values -= values.mean(axis=0)
+    covariances = (values.T @ values).astype(np.float64) / len(values)
+    return _correlation(covariances, _CHROMA), _correlation(covariances, _BRIGHTNESS)
+
+
+def _correlation(covariances: NDArray[np.float64], components: NDArray[np.float64]) -> float | None:
+    """Correlation of components of RGB, from the covariances (6, 6) of both images; None where either hardly varies."""
+    of = np.trace(components @ covariances.reshape(2, 3, 2, 3).swapaxes(1, 2) @ components.T, axis1=2, axis2=3)
+    if min(of[0, 0], of[1, 1]) < len(components) * MIN_CHROMA**2:
         return None
-    return float((one * other).sum() / np.sqrt((one * one).sum() * (other * other).sum()))
+    return float(of[0, 1] / math.sqrt(of[0, 0] * of[1, 1]))

@@ -16,7 +16,11 @@ WINDOW: Final = 11
 BLUR: Final = np.array([0.0065, 0.0561, 0.2420, 0.3909, 0.2420, 0.0561, 0.0065], np.float32) / np.float32(1.0001)
 """Gaussian of standard deviation about 1.02 pixels."""
 
-
+LUMA_256THS: Final = (77, 150, 29)
+_LUMA: Final = np.array([[*(weight / 256 for weight in LUMA_256THS), 1 / 512 - 0.5]])
+"""The same as a matrix for OpenCV, which rounds to the nearest integer: less a half, and no value is between two."""
+MIN_COARSE: Final = 1.5
+"""Factor by which both sides must shrink for `shrink_coarsely` to filter before it samples."""
 SOFTENING: Final = (0.8, 1.2, 1.8, 2.6, 3.8)
 """Standard deviations, in pixels, of the blurs tried to make two images equally sharp."""
 
@@ -125,6 +129,32 @@ def shrink(image: Pixels, width: int, height: int) -> Pixels:
         return resized
     resample = Image.Resampling.BOX if smaller else Image.Resampling.BILINEAR
     return np.asarray(Image.fromarray(image).resize((width, height), resample))
+
+
+def shrink_coarsely(image: Pixels, width: int, height: int) -> Pixels:
+    """The image at a much smaller size, for a coarse comparison: a box filter, then bilinear sampling.
+
+    With OpenCV a third of the time of `shrink`, which weights the pixels at the rims of the areas that it averages.
+    """
+    across, down = image.shape[1] / width, image.shape[0] / height
+    if (cv2 := opencv()) is None or min(across, down) < MIN_COARSE:
+        return shrink(image, width, height)
+    box = tuple(int(factor) // 2 * 2 + 1 for factor in (across, down))  # odd, or it would shift the image
+    averaged = cv2.blur(image, box, borderType=cv2.BORDER_REPLICATE)
+    resized: Pixels = cv2.resize(averaged, (width, height), interpolation=cv2.INTER_LINEAR)
+    return resized
+
+
+def luma_of(rgb: Pixels) -> Pixels:
+    """Luma of RGB values, ITU-R BT.601, in 256ths, rounded down."""
+    if (cv2 := opencv()) is not None:
+        luma: Pixels = cv2.transform(rgb, _LUMA)
+        return luma
+    weights: NDArray[np.uint16] = np.array(LUMA_256THS, np.uint16)
+    grey = rgb[..., 0] * weights[0]
+    grey += rgb[..., 1] * weights[1]
+    grey += rgb[..., 2] * weights[2]
+    return np.asarray(grey >> 8, np.uint8)
 
 
 def warp(image: Pixels, matrix: NDArray[np.float64], width: int, height: int) -> Pixels:

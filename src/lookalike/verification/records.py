@@ -18,8 +18,8 @@ from PIL import Image
 from lookalike.errors import Damaged
 from lookalike.types import Box, Pixels
 from lookalike.verification import xfeat
-from lookalike.verification.raster import shrink
-from lookalike.verification.side import COLOR_SIDE, Side, luma_of
+from lookalike.verification.raster import luma_of, shrink, shrink_coarsely
+from lookalike.verification.side import COLOR_SIDE, Side
 from lookalike.verification.xfeat import LocalFeatures
 
 MAGIC: Final = b"LVR"
@@ -84,7 +84,7 @@ def from_record(record: bytes) -> Side:
     colors = None
     if colored:
         factor = min(1.0, COLOR_SIDE / max(pixels.shape[:2]))
-        colors = shrink(pixels, *(max(1, round(pixels.shape[axis] * factor)) for axis in (1, 0)))
+        colors = shrink_coarsely(pixels, *(max(1, round(pixels.shape[axis] * factor)) for axis in (1, 0)))
     return Side(luma_of(pixels), colors, width, height, border=border, features=features)
 
 

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from lookalike.errors import BadInput
 from lookalike.imaging.borders import find_border
-from lookalike.types import Box, Pixels
+from lookalike.types import Box, Capture, Pixels
 from lookalike.verification import xfeat
 from lookalike.verification.agreement import Moments, moments
-from lookalike.verification.raster import Grey, blur, shrink
+from lookalike.verification.raster import Grey, blur, luma_of, shrink, shrink_coarsely
 from lookalike.verification.xfeat import LocalFeatures
 
 MAX_PIXELS: Final = 320_000
@@ -46,9 +46,11 @@ class Side:
         *,
         border: Box | None = None,
         features: LocalFeatures | None = None,
+        capture: Capture | None = None,
     ) -> None:
         """`luma` (h, w) and `colors` (h, w, 3) uint8: the uncropped upright image; `width`, `height`: its full size."""
         self.luma, self.colors, self.width, self.height = luma, colors, width, height
+        self.capture = capture
         self._given_border, self._given_features = border, features
         self._features: dict[tuple[Scale, bool], LocalFeatures] = {}
         self._locks: dict[tuple[Scale, bool], threading.Lock] = {}
@@ -71,7 +73,7 @@ class Side:
         content = self.luma[
             top : max(round(box.bottom * height), top + 1), left : max(round(box.right * width), left + 1)
         ]
-        return blur(shrink(np.ascontiguousarray(content), WHOLE_SIDE, WHOLE_SIDE))
+        return blur(shrink_coarsely(np.ascontiguousarray(content), WHOLE_SIDE, WHOLE_SIDE))
 
     @cached_property
     def moments(self) -> Moments:
@@ -126,13 +128,14 @@ class Side:
 class VerificationEncoder:
     """Prepares images for verification. Stateless and thread-safe."""
 
-    def from_pixels(self, pixels: Pixels, full_width: int, full_height: int) -> Side:
+    def from_pixels(self, pixels: Pixels, full_width: int, full_height: int, *, capture: Capture | None = None) -> Side:
         """Prepare an image.
 
         Args:
             pixels: `(h, w, 3)` RGB or `(h, w)` luma, uint8, upright and uncropped, possibly at reduced scale.
             full_width: Width of the image at full size, in pixels.
             full_height: Its height.
+            capture: When and how a camera took it, if that is known.
 
         Raises:
             BadInput: the array is of another shape or type, or empty.
@@ -148,10 +151,10 @@ class VerificationEncoder:
         factor = min(1.0, (MAX_PIXELS / (width * height)) ** 0.5)
         small = shrink(pixels, max(1, round(width * factor)), max(1, round(height * factor)))
         if small.ndim == 2:
-            return Side(small, None, full_width, full_height)
+            return Side(small, None, full_width, full_height, capture=capture)
         factor = min(1.0, COLOR_SIDE / max(small.shape[:2]))
         size = (max(1, round(small.shape[1] * factor)), max(1, round(small.shape[0] * factor)))
-        return Side(luma_of(small), shrink(small, *size), full_width, full_height)
+        return Side(luma_of(small), shrink_coarsely(small, *size), full_width, full_height, capture=capture)
 
 
 TURNS: Final = tuple((quarters, mirrored) for mirrored in (False, True) for quarters in range(4))
@@ -167,12 +170,3 @@ def turned_view(image: Grey, quarters: int, mirrored: bool) -> Grey:
     if quarters == 1:
         return image[:, ::-1].T
     return image[::-1, ::-1] if quarters == 2 else image.T[:, ::-1]
-
-
-def luma_of(rgb: Pixels) -> Pixels:
-    """Luma of RGB values, ITU-R BT.601, in 16-bit integers."""
-    weights: NDArray[np.uint16] = np.array([77, 150, 29], np.uint16)
-    grey = rgb[..., 0] * weights[0]
-    grey += rgb[..., 1] * weights[1]
-    grey += rgb[..., 2] * weights[2]
-    return np.asarray(grey >> 8, np.uint8)

@@ -7,6 +7,7 @@ from typing import Final, Literal
 
 import numpy as np
 
+from lookalike.labels import label
 from lookalike.types import Box, Matrix, Transform, Verification, VerificationMethod
 from lookalike.verification import xfeat
 from lookalike.verification.agreement import MIN_TEXTURED, MIN_VARIANCE, share_agreeing
@@ -25,6 +26,8 @@ ALIKE: Final = 0.9
 """Correlation of the images at 32 x 32 from which they are compared at full detail although texture is scarce."""
 CLEARLY: Final = 0.1
 """By how much the most similar orientation must correlate better than the next one, to be compared first."""
+MIN_PLAIN: Final = 0.9
+"""Agreement from which images may be called copies as they are aligned by their orientation and borders."""
 SURE: Final = 0.8
 """Agreement from which no other alignment is tried."""
 SAME_SCENE: Final = 0.5
@@ -58,6 +61,17 @@ class Verifier:
                 break
             best = self._local_candidate(query, stored, best, mirrored=mirrored) or best
         return _result(query, stored, best)
+
+    def is_copy(self, query: Side, stored: Side) -> bool:
+        """Say whether two images are copies, as the label of `verify` does.
+
+        Images that are labelled so as their orientation and borders align them are not aligned further, which would
+        only make them agree in more.
+        """
+        plain = self._plain(query, stored)
+        if plain is not None and label(_result(query, stored, _Candidate(plain, "whole", None)))[0] == "copy":
+            return True
+        return label(self.verify(query, stored))[0] == "copy"
 
     def extract(self, query: Side, *, mirrored: bool) -> None:
         """Extract the local features of a query, as it is or mirrored, that comparing it with unlike images takes."""
@@ -111,24 +125,34 @@ class Verifier:
 
     def _whole(self, query: Side, stored: Side) -> Compared | None:
         """Compare the images without their borders, in the two most similar of the eight orientations."""
-        similarity = query.small_turns @ stored.small.ravel()
-        likely, second = np.argsort(-similarity, kind="stable")[:2].tolist()
-        if similarity[likely] > max(ALIKE, similarity[second] + CLEARLY):
-            compared = self._turned(query, stored, likely)
+        turns = _Turns.of(query, stored)
+        if turns.is_clear:
+            compared = self._turned(query, stored, turns.likely)
             if compared is not None and compared.share >= SURE:
                 return compared
         best, share = -1, MIN_WHOLE
-        for turn in (likely, second):
+        for turn in (turns.likely, turns.second):
             found = share_agreeing(query.turned(turn), stored.moments)
             if found is not None and found > share:
                 best, share = turn, found
-        if best < 0 and similarity.max() > ALIKE:
-            best = int(similarity.argmax())
+        if best < 0 and turns.are_alike:
+            best = turns.likely
         return None if best < 0 else self._turned(query, stored, best)
 
-    def _turned(self, query: Side, stored: Side, turn: int) -> Compared | None:
+    def _plain(self, query: Side, stored: Side) -> Compared | None:
+        """Compare the images in the orientation in which they are alike, not aligned further; None where there is none.
+
+        Where few pixels agree, they are not aligned.
+        """
+        turns = _Turns.of(query, stored)
+        if not turns.is_clear:
+            return None
+        compared = self._turned(query, stored, turns.likely, refine=False)
+        return compared if compared is not None and compared.share >= MIN_PLAIN else None
+
+    def _turned(self, query: Side, stored: Side, turn: int, *, refine: bool = True) -> Compared | None:
         """Compare the images without their borders, in one orientation, at full detail."""
-        return compare(query, stored, _turned(query.border, stored.border, turn))
+        return compare(query, stored, _turned(query.border, stored.border, turn), refine=refine)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +168,23 @@ class _Candidate:
         """Agreement, less where few matches support the alignment."""
         share = 0.0 if self.compared is None else self.compared.share
         return share * min(1.0, (SURE_INLIERS if self.inliers is None else self.inliers) / SURE_INLIERS)
+
+
+@dataclass(frozen=True, slots=True)
+class _Turns:
+    """The two orientations in which two images are most similar, and whether they are alike, in the first one alone."""
+
+    likely: int
+    second: int
+    are_alike: bool
+    is_clear: bool
+
+    @classmethod
+    def of(cls, query: Side, stored: Side) -> "_Turns":
+        similarity = query.small_turns @ stored.small.ravel()
+        likely, second = np.argsort(-similarity, kind="stable")[:2].tolist()
+        alike = bool(similarity[likely] > ALIKE)
+        return cls(likely, second, alike, alike and bool(similarity[likely] > similarity[second] + CLEARLY))
 
 
 def _turned(query: Box, stored: Box, turn: int) -> Homography:
@@ -189,7 +230,13 @@ def _result(query: Side, stored: Side, candidate: _Candidate) -> Verification:
         detail=best.detail,
         resolution=best.resolution(query, stored),
         inliers=candidate.inliers,
+        separate_captures=_are_separate(query, stored),
     )
+
+
+def _are_separate(query: Side, stored: Side) -> bool:
+    """Whether a camera took the images separately."""
+    return query.capture is not None and stored.capture is not None and query.capture.differs_from(stored.capture)
 
 
 def _visible(homography: Homography | None) -> Box:

@@ -63,6 +63,9 @@ class Verification(WireObject):
     detail: int = field(metadata=doc("Pixels of the shorter side of the overlap, at the resolution compared."))
     resolution: float = field(metadata=doc("Its share (0..1) of what the more detailed image has there."))
     inliers: int | None = field(metadata=doc("Matched points; null unless aligned by local features."))
+    separate_captures: bool = field(
+        default=False, metadata=doc("Whether, by their EXIF data, a camera took the two images separately: no copies.")
+    )
 
     @classmethod
     def of(cls, verification: types.Verification | None, evidence: Evidence) -> "Verification | None":

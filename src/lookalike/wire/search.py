@@ -159,6 +159,7 @@ class SearchAnswer(WireObject):
                     "detail": 475,
                     "resolution": 1.0,
                     "inliers": None,
+                    "separate_captures": False,
                 },
                 "frames": 1,
                 "truncated": False,

@@ -247,3 +247,25 @@ def test_folders_contain_what_is_below(tmp_path: Path) -> None:
     inside = {name: folders.containing(str(tmp_path / name)) for name in ("a/x", "a/b/x", "ab/x", "c/link/b/x", "x")}
     assert [name for name, found in inside.items() if found] == ["a/x", "a/b/x", "c/link/b/x"]
     assert Folders([]).containing(str(tmp_path / "a/x")) is None
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_border_that_is_measured_a_little_otherwise_decides_nothing(candidates: Candidates, turned: bool) -> None:
+    """Of the original one more line of a dark edge was taken for a border than of its smaller, compressed copy."""
+    size = (30, 40) if turned else (40, 30)
+    original = candidates.make(size=(40, 30), border=Border(0, 0, 0, 1))
+    copy = candidates.make(encoded(drawn(1, size), "JPEG", quality=10), size=size, format="JPEG")
+    kept, reasons = choose([copy, original], parse_rules(["pixels", "quality"]))
+    assert (kept, reasons[copy]) == (original, "more compressed")
+
+
+def test_a_border_that_was_added_to_an_image_of_the_same_size_decides(candidates: Candidates) -> None:
+    framed = candidates.make(size=(40, 30), border=Border(4, 3, 4, 3))
+    copy = candidates.make(encoded(drawn(1, (40, 30)), "JPEG", quality=10), size=(40, 30), format="JPEG")
+    kept, reasons = choose([framed, copy], parse_rules(["pixels", "quality"]))
+    assert (kept, reasons[framed]) == (copy, "fewer pixels")
+
+
+def test_few_more_pixels_of_another_size_decide(candidates: Candidates) -> None:
+    smaller, larger = candidates.make(size=(40, 30)), candidates.make(b"few bytes", size=(41, 30))
+    assert choose([smaller, larger], parse_rules(["pixels", "quality"]))[0] is larger

@@ -15,13 +15,13 @@ from tests.support.drawn_images import drawn, encoded
 def compared(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Grows by one with each pair whose pixels are compared."""
     calls: list[int] = []
-    verify = Verifier.verify
+    is_copy = Verifier.is_copy
 
     def counted(self: Verifier, *sides: object) -> object:
         calls.append(1)
-        return verify(self, *sides)  # type: ignore[arg-type]
+        return is_copy(self, *sides)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(Verifier, "verify", counted)
+    monkeypatch.setattr(Verifier, "is_copy", counted)
     return calls
 
 
@@ -69,7 +69,7 @@ def test_what_was_refuted_stays_refuted(tmp_path: Path, compared: list[int], mon
     with lookalike.open(tmp_path / "gallery", pipelines=["phash"], create=True) as gallery:
         gallery.add(photos)
     with monkeypatch.context() as patch:
-        patch.setattr("lookalike.gallery.verification.label", lambda _: ("variant", False))
+        patch.setattr("lookalike.verification.verifier.label", lambda _: ("variant", False))
         assert clusters(tmp_path / "gallery") == []
     assert clusters(tmp_path / "gallery") == []
     assert len(compared) == 3

@@ -6,9 +6,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageEnhance
+from PIL.TiffImagePlugin import IFDRational
 
 import lookalike
+from lookalike.descriptions import describe
 from lookalike.factory import open_gallery
 from lookalike.types import Item
 from tests.support.drawn_images import drawn, encoded
@@ -149,3 +151,42 @@ def test_attributes_are_apart_from_exif(gallery: lookalike.Gallery) -> None:
     record = gallery.get("a")
     assert record.attributes == {}
     assert record.exif["captured"] == "2019-07-14T09:30:00"
+
+
+def photo(folder: Path, name: str, time: str, exposure: int, brightness: float, *, exif: bool = True) -> str:
+    """A JPEG of one scene, taken at a time with an exposure of 1/n s; returns its path."""
+    data = Image.Exif()
+    below = data.get_ifd(0x8769)
+    below[0x9003], below[0x829A] = time, IFDRational(1, exposure)
+    image = ImageEnhance.Brightness(drawn(4, (480, 360)).convert("RGB")).enhance(brightness)
+    path = folder / name
+    image.save(path, "JPEG", quality=90, exif=data.tobytes() if exif else b"")
+    return str(path)
+
+
+def test_photos_that_were_taken_separately_are_no_copies(gallery: lookalike.Gallery, tmp_path: Path) -> None:
+    """A bracket of exposures, two frames of a burst, of a scene in which nothing moved, and edits of one of them."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    first = photo(folder, "first.jpg", "2024:05:01 10:00:00", 100, 1.0)
+    photo(folder, "darker.jpg", "2024:05:01 10:00:00", 200, 0.85)
+    photo(folder, "burst.jpg", "2024:05:01 10:00:01", 100, 1.0)
+    edited = photo(folder, "edited.jpg", "2024:05:01 10:00:00", 100, 0.9)
+    shared = photo(folder, "shared.jpg", "2024:05:01 10:00:00", 100, 0.95, exif=False)
+    gallery.add(folder)
+    assert evidence(gallery.search(first)) == {
+        "first.jpg": "exact",
+        "darker.jpg": "variant",
+        "burst.jpg": "exact",  # the same pixels, which no evidence can refute
+        "edited.jpg": "copy",
+        "shared.jpg": "copy",
+    }
+    found = gallery.compare(first, str(folder / "darker.jpg"))
+    assert found.verification is not None
+    assert found.verification.separate_captures
+    assert describe(found.evidence, found.verification).startswith("the same scene, taken at another time")
+    for path in (edited, shared):
+        assert gallery.compare(first, path).evidence == "copy"
+    clusters = [{Path(image.key).name for image in cluster.images} for cluster in gallery.duplicates()]
+    assert not any({"first.jpg", "darker.jpg"} <= names for names in clusters)
+    assert any({"first.jpg", "edited.jpg"} <= names or {"first.jpg", "shared.jpg"} <= names for names in clusters)

@@ -70,8 +70,8 @@ def test_sources_in_their_order(gallery: lookalike.Gallery, tmp_path: Path) -> N
     def read(key: str) -> tuple[bool, tuple[int, int] | None]:
         sides = StoredSides(gallery.catalog, Originals(gallery.limits))
         record = gallery.get(key)
-        pixels, side = sides.pixels(record), sides.side(record)
-        return pixels is not None, None if side is None else (side.width, side.height)
+        reduced, side = sides.read(record), sides.side(record)
+        return reduced is not None, None if side is None else (side.width, side.height)
 
     assert read("a") == (True, (720, 540))
     assert read("bytes") == (True, (720, 540))
@@ -79,6 +79,6 @@ def test_sources_in_their_order(gallery: lookalike.Gallery, tmp_path: Path) -> N
     assert read("a") == (False, (720, 540) if available() else None)
     gallery.catalog.verification_records.delete_all()
     assert read("a") == (False, None)
-    pixels = StoredSides(gallery.catalog, Originals(gallery.limits)).pixels(gallery.get("bytes"))
-    assert pixels is not None
-    assert np.asarray(pixels).shape == (288, 384, 3)  # its thumbnail
+    reduced = StoredSides(gallery.catalog, Originals(gallery.limits)).read(gallery.get("bytes"))
+    assert reduced is not None
+    assert np.asarray(reduced.pixels).shape == (288, 384, 3)  # its thumbnail

@@ -8,7 +8,8 @@ from PIL import Image
 from PIL.TiffImagePlugin import IFDRational
 
 from lookalike.imaging import prepare
-from lookalike.imaging.exif import exif_fields, orientation
+from lookalike.imaging.exif import capture_of, exif_fields, orientation
+from lookalike.types import Capture
 from tests.support.drawn_images import drawn, encoded
 
 FULL = {
@@ -92,6 +93,55 @@ def test_big_endian_data_are_read() -> None:
     assert orientation(made.tobytes()) is Image.Transpose.ROTATE_180
 
 
+def captured(time: str | None, **tags: Any) -> Image.Exif:
+    """EXIF data with the tags of a capture, by name."""
+    made = exif(original=time)
+    below = made.get_ifd(0x8769)
+    for tag, name in ((0x9291, "fraction"), (0x829A, "exposure"), (0x829D, "f_number"), (0x8827, "iso")):
+        if name in tags:
+            below[tag] = tags[name]
+    return made
+
+
+TIME = "2019:07:14 09:30:05"
+
+
+def test_a_capture_is_its_moment_and_settings() -> None:
+    tags = {"fraction": "25", "exposure": IFDRational(1, 60), "f_number": IFDRational(28, 10), "iso": 400}
+    found = capture_of(captured(TIME, **tags).tobytes())
+    assert found is not None
+    assert (found.time, found.fraction, found.f_number, found.iso) == ("2019-07-14T09:30:05", 0.25, 2.8, 400)
+    assert found.exposure == pytest.approx(1 / 60)
+    unknown = {"fraction": "  ", "exposure": IFDRational(0, 1), "f_number": IFDRational(1, 0), "iso": 0}
+    assert capture_of(captured(TIME, **unknown).tobytes()) == Capture("2019-07-14T09:30:05")
+
+
+@pytest.mark.parametrize("time", [None, "0000:00:00 00:00:00", "    :  :     :  :  "])
+def test_the_time_of_an_edit_is_no_capture(time: str | None) -> None:
+    assert capture_of(captured(time, exposure=IFDRational(1, 60)).tobytes()) is None
+    assert capture_of(None) is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "separate"),
+    [
+        ({}, False),
+        ({"time": "2019-07-14T09:30:06"}, True),
+        ({"fraction": 0.5}, True),
+        ({"fraction": 0.25}, False),
+        ({"exposure": 1 / 125}, True),
+        ({"exposure": 0.017}, False),
+        ({"f_number": 8.0}, True),
+        ({"iso": 800}, True),
+        ({"fraction": None, "exposure": None, "f_number": None, "iso": None}, False),
+    ],
+)
+def test_captures_differ_in_what_both_tell(changes: dict[str, Any], separate: bool) -> None:
+    whole = {"time": "2019-07-14T09:30:05", "fraction": 0.253, "exposure": 1 / 60, "f_number": 2.8, "iso": 400.0}
+    first, second = Capture(**whole), Capture(**whole | changes)
+    assert first.differs_from(second) == second.differs_from(first) == separate
+
+
 def test_no_data_have_no_fields() -> None:
     for data in (None, b"", b"Exif\0\0", b"II*\0", b"II*\0\xff\xff\xff\xff" + bytes(40), b"nothing of the kind at all"):
         assert exif_fields(data) == {}
@@ -109,4 +159,5 @@ def test_damaged_data_never_fail() -> None:
             assert field in FULL
             assert not isinstance(value, bool)
         exif_fields(bytes(data))
+        capture_of(bytes(data))
         orientation(bytes(data))

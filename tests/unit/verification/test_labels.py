@@ -57,6 +57,17 @@ def test_documents_of_one_template_are_variants_that_say_where(family: str) -> N
     assert re.search("differ|changed", words(found))
 
 
+@pytest.mark.parametrize("family", ["invoice", "monthly_invoice", "chat", "dashboard", "burst", "product"])
+def test_whether_two_images_are_copies_is_what_their_label_says(family: str) -> None:
+    document, other = draw(family, SEED), draw(family, SEED + 1)
+    queries = [copied(edit, document) for edit in ("jpeg40", "scale_half", "mirror", "crop_90")]
+    decided = [Verifier().is_copy(side(query), side(document)) for query in (*queries, other)]
+    labels = [label(Verifier().verify(side(query), side(document)))[0] for query in (*queries, other)]
+    assert decided == [label == "copy" for label in labels]
+    assert decided[0]
+    assert not decided[-1]
+
+
 def test_a_document_too_small_to_read_is_no_copy() -> None:
     document = draw("monthly_invoice", SEED)
     small = document.resize((document.width // 5, document.height // 5), Image.Resampling.LANCZOS)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
 from lookalike.verification import raster
@@ -43,6 +44,24 @@ def test_resizing_agrees(image: NDArray[np.uint8], size: tuple[int, int], monkey
     assert (
         np.abs(raster.shrink(image, *size).astype(int) - smaller).mean() < 4
     )  # Pillow's box filter weights whole pixels
+
+
+@pytest.mark.parametrize("size", [(31, 22), (12, 20), (97, 64)])
+def test_coarse_images_are_near_the_precise_ones(image: NDArray[np.uint8], size: tuple[int, int]) -> None:
+    precise, coarse = (f(image, *size).astype(int) for f in (raster.shrink, raster.shrink_coarsely))
+    assert coarse.shape == precise.shape
+    assert np.abs(precise - coarse).mean() < 6
+    difference = (precise - coarse)[1:-1, 1:-1]
+    assert abs(difference.mean()) < 1
+
+
+@needs_opencv
+@given(arrays(np.uint8, (5, 7, 3)))
+def test_luma_is_the_same_with_and_without_opencv(rgb: NDArray[np.uint8]) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        luma = raster.luma_of(rgb)
+        patch.setattr(raster, "opencv", lambda: None)
+        np.testing.assert_array_equal(raster.luma_of(rgb), luma)
 
 
 @needs_opencv

@@ -58,6 +58,7 @@ _PLAIN: Final = attrgetter(
     "transparent",
     "variants",
     "reduced",
+    "capture",
 )
 _SIDES: Final = attrgetter("left", "top", "right", "bottom")
 

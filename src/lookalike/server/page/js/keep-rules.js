@@ -5,6 +5,15 @@ const LOSSLESS = ["TIFF", "PNG", "BMP", "PPM", "TGA"];
 const UNKNOWN_TIME = "9999"; // sorts after every capture time
 
 const inner = ({ width, height, border }) => (width - border.left - border.right) * (height - border.top - border.bottom);
+const MAX_BORDER_NOISE = 0.05; // by compression, and by the scale at which a JPEG was read
+const sizeKey = ({ width, height }) => `${Math.min(width, height)} ${Math.max(width, height)}`;
+
+/** Pixels without borders; of images of one size the most that any has, where the borders hardly differ. */
+function comparablePixels(image, images) {
+  const most = Math.max(...images.filter((other) => sizeKey(other) === sizeKey(image)).map(inner));
+  return inner(image) >= (1 - MAX_BORDER_NOISE) * most ? most : inner(image);
+}
+
 const isInFolder = (image, folder) => folder === "" || image.key.startsWith(`${folder}/`);
 
 /** Whether the file was converted from a JPEG of `images`: it is without loss and has exactly its pixels, by `same`. */
@@ -24,7 +33,7 @@ const byQuality = (image, images) => {
 const RULES = {
   there: { value: (image) => Number(image.missing ?? false), won: "its file is there", lost: "its file is missing" },
   complete: { value: (image) => Number(image.truncated), won: "complete", lost: "truncated: pixels are missing" },
-  pixels: { value: (image) => -inner(image), won: "most pixels", lost: "fewer pixels" },
+  pixels: { value: (image, { images }) => -comparablePixels(image, images), won: "most pixels", lost: "fewer pixels" },
   exif: { value: (image) => -Number(Object.keys(image.exif ?? {}).length > 0), won: "has EXIF data", lost: "no EXIF data" },
   conversion: { value: (image, { images, same }) => Number(isConverted(image, images, same)), won: "the JPEG that was converted", lost: "converted from a JPEG" },
   quality: { value: (image, { images }) => byQuality(image, images), won: "least compressed", lost: "more compressed" },
