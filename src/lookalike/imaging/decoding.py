@@ -35,6 +35,8 @@ _COMPRESSED_METADATA: Final = "max_text_chunk|max_text_memory"
 _TRUNCATED: Final = "truncated|end of file|unexpected end|too small|buffer is not large enough|no more images"
 _PSD_MODE: Final = r"\((\d+), (16|32)\)"
 """What the reader of PSD says of a color mode and bits that it does not know."""
+_BIG_ENDIAN_BIGTIFF: Final = b"MM\0+"
+"""Pillow takes it for an ordinary TIFF without any fields."""
 _NO_DETAIL: Final = "Generic Error"
 _UNSUPPORTED: Final = (
     "unknown pixel mode|unknown data organization|unknown tga|unsupported|not supported|not installed|not configured"
@@ -295,7 +297,7 @@ def _draft(
 
 def _rejection(error: Exception, data: bytes, kind: str) -> ImageRejected:
     name = "HEIC" if kind == "HEIF" else kind
-    detail = _detail(error)
+    detail = "big-endian BigTIFF is not supported" if data.startswith(_BIG_ENDIAN_BIGTIFF) else _detail(error)
     lowered = detail.lower()
     if re.search(_COMPRESSED_METADATA, lowered):
         text = f"The metadata of this {name} file decompresses to a huge size ({detail}): save it without metadata."

@@ -3,6 +3,7 @@
 import io
 import struct
 import zlib
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from PIL import Image
 from pillow_jxl import JpegXLImagePlugin  # noqa: F401 - registers the writer
 
 from lookalike.errors import ImageRejected
+from lookalike.image_files import is_image_file
 from lookalike.imaging import jxl, prepare, recovery
 from lookalike.imaging.decoding import decode
 from lookalike.imaging.formats import size_by_header
@@ -93,6 +95,21 @@ def test_a_raw_file_is_its_largest_preview(orientation: int) -> None:
     assert close(result.rgb, np.asarray(upright), 4)
     assert result.pixels is None
     assert prepare(bytes(data), ()).format == "RAW"
+
+
+@pytest.mark.parametrize(
+    "signature", [b"\0MRM\0\1", b"II\x1a\0\0\0HEAPCCDR\2\0\1\0", b"FUJIFILMCCD-RAW 0201", b"FOVb\1\0"]
+)
+def test_raw_files_that_are_not_built_like_tiff(tmp_path: Path, signature: bytes) -> None:
+    noise = np.random.default_rng(1).integers(0, 255, 4000, dtype=np.uint8).tobytes()
+    data = signature + noise + encoded(IMAGE, "JPEG", quality=95) + noise
+    result = decode(data)
+    assert (result.format, result.width, result.height) == ("RAW", 96, 64)
+    assert close(result.rgb, np.asarray(IMAGE), 4)
+    (tmp_path / "0001").write_bytes(data)
+    assert is_image_file(str(tmp_path / "0001"))
+    with pytest.raises(ImageRejected, match="camera raw file without a preview"):
+        decode(signature + noise)
 
 
 def test_a_raw_file_without_a_preview_is_refused_by_name() -> None:
@@ -415,6 +432,12 @@ def test_an_uncompressed_tiff_with_subsampled_chroma(across: int, down: int) -> 
     result = decode(subsampled(across, down))
     assert (result.width, result.height, result.truncated) == (96, 64, False)
     assert close(result.rgb, np.asarray(IMAGE), 12)
+
+
+def test_a_big_tiff_of_the_other_byte_order_is_named() -> None:
+    with pytest.raises(ImageRejected, match="big-endian BigTIFF is not supported") as caught:
+        decode(b"MM\0+\0\x08\0\0" + struct.pack(">QQ", 16, 0) + bytes(100))
+    assert caught.value.reason == "unsupported"
 
 
 def test_a_compression_that_libtiff_lacks_is_named() -> None:
