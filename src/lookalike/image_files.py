@@ -168,7 +168,7 @@ def find_files(
     """
     roots = [root for path in paths for root in _expanded(absolute(path))]
     for root in roots:
-        if not is_url(root) and not os.path.lexists(root):
+        if not is_url(root) and _is_absent(root):
             raise NotFound(f"no such file or folder: {root}")
     folders = [root for root in roots if _is_folder(root)]
     if key is not None and (len(roots) != 1 or folders or is_archive(roots[0])):
@@ -181,6 +181,17 @@ def absolute(path: str | Path) -> str:
     if isinstance(path, str) and is_url(path):
         return canonical_url(path)
     return os.path.abspath(Path(path).expanduser())  # noqa: PTH100 - keeps links
+
+
+def _is_absent(root: str) -> bool:
+    """Whether there is nothing at a path; what cannot be found out, as below a locked folder, is told on reading."""
+    try:
+        os.lstat(root)
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def _expanded(root: str) -> list[str]:

@@ -18,6 +18,8 @@ FORMAT_ORDER = ("TIFF", "PNG", "BMP", "HEIF", "JPEG", "AVIF", "WEBP", "GIF")
 """Formats without loss first, then in the order in which cameras rather than web sites make them."""
 LOSSLESS = ("TIFF", "PNG", "BMP", "PPM", "TGA")
 """Formats that keep all pixels, in many more bytes than a JPEG."""
+_PALETTE = "GIF"
+"""Without loss for a drawing, which takes fewer bytes than as a JPEG; a photo takes more, and loses most colors."""
 _FORMAT_NAMES = {"JPG": "JPEG", "TIF": "TIFF", "HEIC": "HEIF"}
 MAX_BORDER_NOISE = 0.05
 """Images of one size have equally many pixels where their borders differ by less than this share of the area."""
@@ -120,13 +122,29 @@ def _not_converted(candidates: Sequence[Candidate]) -> list[bool]:
     return [record.format not in LOSSLESS or record.pixels not in of_jpegs for record in records]
 
 
+def _qualities(candidates: Sequence[Candidate]) -> list[tuple[int, float]]:
+    """Formats without loss before others, and then by bytes for the pixels: the more, the less was compressed."""
+    lossless = (*LOSSLESS, _PALETTE)
+    lossy = [candidate.bytes_per_pixel for candidate in candidates if candidate.record.format not in lossless]
+    least = min(lossy, default=math.inf)
+    return [(_loss_rank(candidate, least), candidate.bytes_per_pixel) for candidate in candidates]
+
+
+def _loss_rank(candidate: Candidate, least_lossy: float) -> int:
+    if candidate.record.format == _PALETTE:
+        return 2 if candidate.bytes_per_pixel < least_lossy else 0
+    return 2 if candidate.record.format in LOSSLESS else 1
+
+
+_COMPLETE = Rule("complete", _each(lambda c: not c.record.truncated), "complete", "truncated: pixels are missing")
+"""Comes before all other rules: what is missing in one file may be nowhere else."""
 _RULES: Mapping[str, Rule] = {
     rule.name: rule
     for rule in (
         Rule("pixels", _pixels, "most pixels", "fewer pixels"),
         Rule("exif", _of_bytes(lambda c: c.exif.has_exif), "has EXIF data", "no EXIF data"),
         Rule("conversion", _not_converted, "the JPEG that was converted", "converted from a JPEG"),
-        Rule("quality", _of_bytes(lambda c: c.bytes_per_pixel), "least compressed", "more compressed"),
+        Rule("quality", _qualities, "least compressed", "more compressed"),
         Rule("oldest", _of_bytes(lambda c: _Earlier(c.exif.taken or NEVER)), "taken first", "taken later, or unknown"),
     )
 }
@@ -207,7 +225,7 @@ def choose(candidates: Sequence[Candidate], rules: Sequence[Rule]) -> tuple[Cand
     """Return the candidate to keep, and for each candidate why it is kept or not."""
     reasons: dict[Candidate, str] = {}
     left = list(candidates)
-    for rule in (*rules, *_TIE_BREAKERS):
+    for rule in (_COMPLETE, *rules, *_TIE_BREAKERS):
         if len(left) == 1:
             break
         values = rule.values(left)
