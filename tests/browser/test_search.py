@@ -17,7 +17,17 @@ from playwright.sync_api import Page, expect
 import lookalike
 from lookalike.types import Item
 from tests.browser.conftest import OpenPage, Watch
-from tests.support.browser.page_actions import choose, copy_to_clipboard, drop, found, hit, said, sample, search_with
+from tests.support.browser.page_actions import (
+    COLORS_JS,
+    choose,
+    copy_to_clipboard,
+    drop,
+    found,
+    hit,
+    said,
+    sample,
+    search_with,
+)
 from tests.support.browser.served_galleries import copy_of, init, running, serve
 from tests.support.drawn_images import drawn, encoded
 
@@ -362,15 +372,6 @@ def test_the_network_finds_a_crop(open_page: OpenPage, tmp_path: Path, browser: 
         expect(page.locator(".measure")).to_have_count(2)
         expect(page.locator(".measures")).to_contain_text("The network (vgg16-copy)")
         page.close()
-
-
-COLORS_JS = """(img) => {
-    const context = new OffscreenCanvas(16, 16).getContext("2d");
-    context.drawImage(img, 0, 0, 16, 16);
-    const {data} = context.getImageData(0, 0, 16, 16);
-    return Array.from({length: 256}, (_, at) => [...data.slice(4 * at, 4 * at + 4)]);
-}"""
-"""The colors of 16 x 16 places of an image, as the page shows it."""
 
 
 def unshown_files() -> dict[str, bytes]:

@@ -109,11 +109,17 @@ export async function isShown(blob) {
   return transparent <= MAX_TRANSPARENT * SAMPLE * SAMPLE;
 }
 
+/** The original file of an image of the gallery, or a JPEG of it in full size where this browser does not show the file. */
+export async function shownOriginal(key, options) {
+  const file = await send(originalOf(key), options).then((response) => response.blob());
+  return (await isShown(file)) ? file : send(originalOf(key), { ...options, query: { jpeg: true } }).then((response) => response.blob());
+}
+
 /** The image's pixels for cropping, of the original file where it is served; null if this browser cannot decode it. */
 export async function pixelsOf(query, { original = false } = {}) {
   if (query.url && !query.small) return null;
   if (original) {
-    const file = await send(originalOf(query.key)).then((response) => response.blob()).then(decoded).catch(() => null); // the preview will do
+    const file = await shownOriginal(query.key).then(decoded).catch(() => null); // the preview will do
     if (file) return file;
   }
   try {

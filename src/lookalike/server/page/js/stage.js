@@ -1,10 +1,10 @@
 // The stage on which two images are compared: swipe, side by side or difference, with one zoom and pan for both.
 import { alignOn } from "./align.js";
-import { LARGE, originalOf, send } from "./api.js";
+import { LARGE } from "./api.js";
 import { button, h, icon, iconButton } from "./dom.js";
 import { splitKey, spokenSize } from "./format.js";
 import { announce } from "./live-region.js";
-import { isShown, queryImage } from "./query.js";
+import { queryImage, shownOriginal } from "./query.js";
 import { thumbnail } from "./thumbnail.js";
 
 const MAX_ZOOM = 32;
@@ -22,10 +22,7 @@ function fittedWidth(img, ratio) {
 /** Replace a preview by the original file; resolves to whether the browser shows it. */
 async function showOriginal(img, key, urls, signal) {
   const preview = img.src;
-  const response = await send(originalOf(key), { signal });
-  const file = await response.blob();
-  if (!(await isShown(file))) return false;
-  const url = URL.createObjectURL(file);
+  const url = URL.createObjectURL(await shownOriginal(key, { signal }));
   urls.push(url);
   return new Promise((resolve) => {
     img.addEventListener("load", () => resolve(true), { once: true });
@@ -111,7 +108,7 @@ export function stageOf({ query, hit, labels, size = null, originals = false }) 
     const results = await Promise.all(wanted.map(([img, key]) => showOriginal(img, key, urls, control.signal).catch(() => false)));
     if (control.signal.aborted) return;
     const isReduced = wanted.some(([img], at) => !results[at] && Math.max(img.naturalWidth, img.naturalHeight) >= LARGE);
-    note.textContent = isReduced ? "Enlarged preview: an original is not available, or this browser does not show it." : "";
+    note.textContent = isReduced ? "Enlarged preview: an original is not available." : "";
     place();
   }
 
