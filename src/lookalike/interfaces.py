@@ -45,6 +45,7 @@ from lookalike.types import (
     ResolvedFilter,
     Rows,
 )
+from lookalike.unknown_keywords import methods_suggest_keywords
 
 
 class Encoder(Protocol):
@@ -210,6 +211,7 @@ class VectorIndex(Protocol):
         """Release files and memory; idempotent."""
 
 
+@methods_suggest_keywords
 class GalleryAPI(Protocol):
     """The methods that `Gallery` (a gallery of this machine) and `Client` (one behind an HTTP server) have in common.
 

@@ -25,6 +25,7 @@ LIBRARY_ONLY = {
 """Further parameters of `Gallery`, by method."""
 API = [name for name in vars(GalleryAPI) if not name.startswith("_") or name in ("__enter__", "__exit__")]
 IMPLEMENTATIONS = (lookalike.Gallery, lookalike.Client)
+KEYWORD = inspect.Parameter.KEYWORD_ONLY
 
 
 def test_every_public_name_can_be_imported() -> None:
@@ -146,6 +147,29 @@ def test_unknown_search_options_are_refused(tmp_path: Path) -> None:
                 of.search(b"", filters={})  # type: ignore[call-arg]
             with pytest.raises(TypeError, match="unknown search option 'where'"):
                 list(of.search_many([b""], where={}))  # type: ignore[call-arg]
+
+
+def keyword_arguments() -> Iterator[Any]:
+    """Each function and method of the public entry points, with each of the keyword arguments that it lists."""
+    functions = [("open", lookalike.open)]
+    for kind in IMPLEMENTATIONS:
+        methods = inspect.getmembers(kind, inspect.isfunction)
+        functions += [(f"{kind.__name__}.{n}", f) for n, f in methods if n == "__init__" or not n.startswith("_")]
+    for name, function in functions:
+        parameters = inspect.signature(function).parameters.values()
+        if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+            yield from (pytest.param(function, p.name, id=f"{name}-{p.name}") for p in parameters if p.kind is KEYWORD)
+
+
+@pytest.mark.parametrize(("function", "keyword"), list(keyword_arguments()))
+def test_unknown_keyword_arguments_are_refused_with_the_similar_one(function: Any, keyword: str) -> None:
+    unknown = keyword[:-2] + keyword[:-3:-1]  # the last two letters the other way round
+    words = f"unexpected keyword argument '{unknown}'[.;] did you mean '{keyword}'\\?"
+    with pytest.raises(TypeError, match=f"(?i){words}"):
+        function(**{unknown: None})
+    with pytest.raises(TypeError) as raised:
+        function(qzx=None)
+    assert str(raised.value).endswith("unexpected keyword argument 'qzx'")
 
 
 @pytest.mark.parametrize(

@@ -78,6 +78,7 @@ from lookalike.results import (
 )
 from lookalike.text import storable
 from lookalike.types import Addable, Answer, Attributes, Item, Outcome, PixelSource, Record
+from lookalike.unknown_keywords import methods_suggest_keywords
 from lookalike.wire.comparison import Comparison as ComparisonObject
 from lookalike.wire.duplicates import ClusterList
 from lookalike.wire.explanation import Diagnosis as DiagnosisObject
@@ -105,6 +106,7 @@ MIN_POLL_SECONDS, MAX_POLL_SECONDS = 0.1, 2.0
 POLL_GROWTH = 1.5
 
 
+@methods_suggest_keywords
 class Client(GalleryAPI):
     """The gallery of a service. Safe to use from several threads.
 

@@ -71,6 +71,7 @@ from lookalike.results import (
     check_search_options,
 )
 from lookalike.types import Addable, Answer, Attributes, FeatureSpec, Found, Item, Outcome, PixelSource, Record
+from lookalike.unknown_keywords import methods_suggest_keywords
 
 NO_TENANT = -1
 """Id of a tenant without images."""
@@ -78,6 +79,7 @@ SYNC_EVERY = 4096
 """Added images after which the indexes catch up, so that a long run does not end with one long wait."""
 
 
+@methods_suggest_keywords
 class Gallery(GalleryAPI):
     """A gallery of this machine: a catalog and pipelines in a folder, or on servers. See `GalleryAPI` for the methods.
 
