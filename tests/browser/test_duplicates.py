@@ -214,6 +214,55 @@ def test_the_images_of_a_group_are_compared_at_full_size(
     assert kept(group(page, "dune.png")) == ["dune-half.jpg"]
 
 
+def test_the_zoom_stays_when_the_way_to_compare_changes(disk: tuple[str, Path], open_page: OpenPage) -> None:
+    page = opened(open_page, disk[0])
+    group(page, "elm.png").locator('.member[data-key$="elm-half.jpg"] [data-main]').click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog.locator(".stage.aligned")).to_be_visible()
+    ways = ("Side by side", "Difference", "Swipe")
+    for way in ways:
+        dialog.get_by_role("button", name=way).click()
+        expect(dialog.locator(".stage-percent")).to_be_empty()
+    with page.expect_response("**/original"):
+        for _ in range(4):
+            page.keyboard.press("+")
+    for key in ("ArrowRight", "ArrowRight", "ArrowDown"):
+        page.keyboard.press(f"Shift+{key}")
+    percent, seen = dialog.locator(".stage-percent").text_content(), dialog.evaluate(SEEN_JS)
+    for way in ways:
+        dialog.get_by_role("button", name=way).click()
+        expect(dialog.locator(".stage-percent")).to_have_text(percent or "")
+        assert dialog.evaluate(SEEN_JS) == pytest.approx(seen, abs=1)
+    for _ in range(2):  # back, and to full size
+        page.keyboard.press("z")
+    for way in ways:
+        dialog.get_by_role("button", name=way).click()
+        expect(dialog.get_by_role("button", name="100%")).to_have_attribute("aria-pressed", "true")
+
+
+SEEN_JS = """(dialog) => {
+    const parts = [".stage-yours", ".stage-yours img"].map((part) => dialog.querySelector(part));
+    const boxes = parts.map((part) => part.getBoundingClientRect());
+    const [x, y] = ["x", "y"].map((at) => boxes.map((box) => box[at] + box[at === "x" ? "width" : "height"] / 2));
+    return [x[1] - x[0], y[1] - y[0]];
+}"""
+"""How far the middle of the image is from that of what shows it."""
+
+
+def test_the_key_of_full_size_counts_before_the_image_is_loaded(disk: tuple[str, Path], open_page: OpenPage) -> None:
+    page = opened(open_page, disk[0])
+    held: list[Route] = []
+    page.route("**/thumbnail?size=1024", lambda route: held.append(route))
+    group(page, "elm.png").locator('.member[data-key$="elm-half.jpg"] [data-main]').click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog.locator(".stage")).to_be_visible()
+    page.keyboard.press("z")
+    expect(dialog.locator(".stage-percent")).to_be_empty()
+    for route in held:
+        route.continue_()
+    expect(dialog.locator(".stage-percent")).to_have_text("100%")
+
+
 def test_the_list_is_exported(disk: tuple[str, Path], open_page: OpenPage) -> None:
     page = opened(open_page, disk[0])
     with page.expect_download() as saving:

@@ -79,13 +79,11 @@ export function openCompare({ query, hits, at, size = null, labels = ["Yours", "
   const place = h("span.small.quiet.numbers");
   const previous = iconButton("Previous image", "previous", { onclick: () => turn(-1) });
   const next = iconButton("Next image", "next", { onclick: () => turn(1) });
+  const turns = h("div.compare-turn", {}, previous, place, next);
   const zoomBox = h("div.zoom-box");
-  const modes = modeSwitch(() => {
-    stage.fit();
-    body.dataset.mode = mode;
-  });
+  const modes = modeSwitch(() => stage.keepView(() => (body.dataset.mode = mode)));
   const dialog = openDialog({
-    title: "Compare", look: "full", body, actions: [foot, previous, place, next, zoomBox, modes],
+    title: "Compare", look: "full", body, actions: [foot, turns, zoomBox, modes],
     closed: () => {
       control.abort();
       stage.stop();
@@ -110,7 +108,7 @@ export function openCompare({ query, hits, at, size = null, labels = ["Yours", "
     const hit = state.hits[state.at];
     const { name } = splitKey(hit.key);
     heading.textContent = name;
-    for (const part of [previous, place, next]) part.hidden = state.hits.length < 2;
+    turns.hidden = state.hits.length < 2;
     place.textContent = `${count(state.at + 1)} of ${count(Math.max(total?.() ?? 0, state.hits.length))}`;
     const measures = h("div.measure-box");
     body.dataset.mode = mode;

@@ -93,6 +93,10 @@ export function stageOf({ query, hit, labels, size = null, originals = false }) 
     place();
   }
   function toggle(point = null) {
+    if (yoursImage.isConnected && yoursImage.tagName === "IMG" && !yoursImage.naturalWidth) {
+      yoursImage.addEventListener("load", () => toggle(point), { once: true, signal: control.signal });
+      return;
+    }
     const target = view.zoom === 1 ? fullZoom() : 1;
     if (target === 1 && view.zoom === 1) announce("The image is shown at its full size already.");
     zoomTo(target, point);
@@ -150,7 +154,18 @@ export function stageOf({ query, hit, labels, size = null, originals = false }) 
       stopAligning();
       stopAligning = alignOn(stage, transform);
     },
-    fit: () => zoomTo(1),
+    /** Change the layout; the scale of a zoomed image and what is in the middle stay. */
+    keepView(change) {
+      const before = { ...view, box: yours.getBoundingClientRect(), full: fullZoom() };
+      change();
+      const full = fullZoom();
+      const after = yours.getBoundingClientRect();
+      const off = (at, side) => (side * (1 - before.zoom)) / 2 - at; // of the image's middle from that of its box
+      if (before.zoom !== 1) view.zoom = clamp((before.zoom * full) / before.full, Math.min(1, full), MAX_ZOOM);
+      view.x = (after.width * (1 - view.zoom)) / 2 - off(before.x, before.box.width);
+      view.y = (after.height * (1 - view.zoom)) / 2 - off(before.y, before.box.height);
+      place();
+    },
     /** Whether a key press was for the stage. */
     key(event) {
       const way = { ArrowLeft: [1, 0], ArrowRight: [-1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] }[event.key];
