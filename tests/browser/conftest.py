@@ -17,7 +17,7 @@ BROWSERS = (Path("/usr/bin/chromium-headless-shell"), Path("/usr/bin/chromium"))
 """Debian's: the headless shell is the same engine without the windows, at half the processor time."""
 SCREENSHOTS = os.environ.get("LOOKALIKE_SCREENSHOTS")
 """The folder for images of the page; without it none are kept, for encoding one takes 0.15 s of processor time."""
-WIDTHS = {360: 740, 820: 1100, 1440: 900}
+WIDTHS = {320: 640, 360: 740, 390: 844, 820: 1100, 1440: 900}
 MANY = 1100
 TIMEOUT_MS = int(1000 * HANG_SECONDS)
 expect.set_options(timeout=TIMEOUT_MS)

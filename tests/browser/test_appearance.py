@@ -1,19 +1,19 @@
-"""Every view at three widths, light and dark: nothing wider than the window, axe-core's findings."""
+"""Every view at five widths, light and dark: nothing wider than what it is in, axe-core's findings."""
 
 from collections.abc import Callable
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.conftest import OpenPage
-from tests.support.browser.page_actions import accessible, fits, sample, search_with
+from tests.support.browser.page_actions import accessible, contained, fits, sample, search_with
 
 Shot = Callable[[Page, str], None]
-BETWEEN = 820
-"""What axe-core looks at (names, roles, colours) is that of the narrower or the wider page, and there it looks."""
+ACCESSIBLE = (360, 1440)
+"""What axe-core looks at (names, roles, colours) is that of the narrow or the wide page, and there it looks."""
 BOTH = 1440
 """The width that most people see: here the colours of both themes are looked at, in the same page."""
-LOOKS = [(360, "dark"), (BETWEEN, "light"), (BOTH, "light")]
+LOOKS = [(320, "light"), (360, "dark"), (390, "light"), (820, "light"), (BOTH, "light")]
 
 
 @pytest.mark.parametrize(("width", "theme"), LOOKS)
@@ -22,7 +22,8 @@ def test_every_view(library: str, open_page: OpenPage, shot: Shot, width: int, t
 
     def look(name: str) -> None:
         fits(page)
-        if width != BETWEEN:
+        contained(page)
+        if width in ACCESSIBLE:
             accessible(page)
         shot(page, f"{name}-{width}-{theme}")
         if width == BOTH:
@@ -70,6 +71,43 @@ def test_every_view(library: str, open_page: OpenPage, shot: Shot, width: int, t
     page.keyboard.press("Escape")
     page.get_by_role("button", name="Settings").click()
     look("settings")
+
+
+@pytest.mark.parametrize("width", [320, 360, 390])
+def test_no_small_button_is_alone_on_a_line(library: str, open_page: OpenPage, width: int) -> None:
+    page = open_page(library, width=width)
+    search_with(page, sample("cat"))
+    replace, photo = (page.locator(".query").get_by_role("button", name=name) for name in ("Replace", "Take a photo"))
+    assert middle(photo) == pytest.approx(middle(replace), abs=1)
+    page.locator(".hit [data-main]").nth(1).click()
+    before, after = (page.get_by_role("button", name=f"{way} image") for way in ("Previous", "Next"))
+    assert middle(before) == pytest.approx(middle(after), abs=1)
+
+
+def middle(button: Locator) -> float:
+    """The vertical middle of a button."""
+    box = button.bounding_box()
+    assert box is not None
+    return box["y"] + box["height"] / 2
+
+
+@pytest.mark.parametrize("number", [7, 8_449_000, 120_000_000_000])
+def test_no_line_breaks_between_a_number_and_its_unit(library: str, open_page: OpenPage, number: int) -> None:
+    page = open_page(library)
+    lines = page.evaluate(
+        """async (number) => {
+            const {bytes} = await import("/page/js/format.js");
+            const box = document.createElement("p");
+            box.style.width = "1px";
+            box.textContent = bytes(number);
+            document.body.append(box);
+            const range = document.createRange();
+            range.selectNodeContents(box);
+            return range.getClientRects().length;
+        }""",
+        number,
+    )
+    assert lines == 1
 
 
 def test_the_theme_is_chosen_and_kept(library: str, open_page: OpenPage) -> None:

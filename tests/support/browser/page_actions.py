@@ -9,6 +9,20 @@ from playwright.sync_api import Page, expect
 
 from lookalike.samples import sample_paths
 
+OUTSIDE_JS = """() => {
+    const clips = (element) => getComputedStyle(element).overflowX !== "visible";
+    const isPlaced = (element) => ["absolute", "fixed"].includes(getComputedStyle(element).position);
+    const sticksOut = (element) => {
+        const [own, around] = [element, element.parentElement].map((one) => one.getBoundingClientRect());
+        return own.left < around.left - 1 || own.right > around.right + 1;
+    };
+    return [...document.querySelectorAll("body *:not(svg *)")]
+        .filter((element) => element.checkVisibility() && element.clientWidth && !isPlaced(element))
+        .filter((element) => (!clips(element) && element.scrollWidth > element.clientWidth + 1)
+            || (element.parentElement.clientWidth && !clips(element.parentElement) && sticksOut(element)))
+        .map((element) => element.outerHTML.slice(0, 160));
+}"""
+"""The elements that are wider than their parents, or whose text is wider than they are."""
 GRAVE = {"serious", "critical"}
 AXE = Axe().axe_script
 COLORS_JS = """(img) => {
@@ -87,6 +101,12 @@ def fits(page: Page) -> None:
     """Fail where the page is wider than the window."""
     wide, window = page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
     assert wide <= window
+
+
+def contained(page: Page) -> None:
+    """Fail where something sticks out of what it is in, sideways."""
+    outside = page.evaluate(OUTSIDE_JS)
+    assert not outside, "\n".join(outside)
 
 
 def said(page: Page, text: str) -> None:

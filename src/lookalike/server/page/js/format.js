@@ -13,13 +13,14 @@ export const distance = (d) => d.toFixed(3);
 export const percentage = (share) => `${Math.round(100 * share)}%`;
 export const date = (text) => dates.format(new Date(text));
 
+/** A number of bytes; no line breaks before its unit. */
 export function bytes(n) {
-  if (n < 1000) return `${n} B`;
+  if (n < 1000) return `${n}\u00a0B`;
   const units = ["kB", "MB", "GB"];
   let value = n / 1000;
   let unit = 0;
   for (; value >= 1000 && unit < units.length - 1; unit += 1) value /= 1000;
-  return `${value < 10 ? value.toFixed(1) : Math.round(value)} ${units[unit]}`;
+  return `${value < 10 ? value.toFixed(1) : Math.round(value)}\u00a0${units[unit]}`;
 }
 
 /** Split a key: "albums/2020/beach.jpg" has the folder "albums/2020" and the name "beach.jpg". */

@@ -38,7 +38,7 @@ export function queryPanel(search) {
     const shot = await takePhoto();
     if (shot) search(fromBlob(shot, "Photo"));
   } });
-  const element = h("div.query", {}, frame, h("div.query-words", {}, name, about, h("div.query-actions", {}, crop, whole, other, photo)));
+  const element = h("div.query", {}, frame, h("div.query-words", {}, name, about, h("div.query-actions", {}, crop, whole, h("span.query-other", {}, other, photo))));
   let current = null;
   return {
     element,
