@@ -15,7 +15,7 @@ import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
 
-from lookalike.imaging import containers
+from lookalike.imaging import avif_properties, containers
 from lookalike.imaging.color import MAX_PROFILE_BYTES
 from lookalike.imaging.formats import TGA_FOOTER
 from lookalike.types import Pixels
@@ -69,6 +69,9 @@ def repairs(data: bytes, kind: str, max_pixels: int) -> Iterator[Repaired]:
             yield from _repair_gif(data, max_pixels)
         case "WEBP":
             yield from _found(_repair_webp(data))
+        case "AVIF":
+            if (rewritten := avif_properties.rewrite(data)) is not None:
+                yield Repaired(rewritten, False)
         case "PNG" | "BMP" | "TGA" | "PSD" | "TIFF":
             yield from _found(_REPAIRS[kind](data, max_pixels))
 

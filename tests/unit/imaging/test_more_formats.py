@@ -15,7 +15,7 @@ from lookalike.errors import ImageRejected
 from lookalike.image_files import is_image_file
 from lookalike.imaging import jxl, prepare, recovery
 from lookalike.imaging.decoding import decode
-from lookalike.imaging.formats import size_by_header
+from lookalike.imaging.formats import READERS, size_by_header
 from lookalike.imaging.limits import Limits
 from lookalike.types import Pixels
 from tests.faults.test_mutated_files import psd, raw
@@ -511,6 +511,75 @@ def test_an_avif_with_a_minimized_box() -> None:
     for cut in (20, 30, 60, len(small) - 40):
         with pytest.raises(ImageRejected):
             decode(small[:cut])
+
+def rebuilt_avif(data: bytes, associations: list[dict[int, bytes]], *, groups: bytes = b"", last: bool = False) -> bytes:
+    """An AVIF of Pillow's with these boxes of associations, and groups of items; its MetaBox extends to the end or not.
+
+    A MetaBox that comes last is preceded by the pixels.
+    """
+
+    def box(name: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", 8 + len(body)) + name + body
+
+    start, mdat = (data.index(name) - 4 for name in (b"meta", b"mdat"))
+    iprp, ipco, ipma = (data.index(name) - 4 for name in (b"iprp", b"ipco", b"ipma"))
+    written = b""
+    for items in associations:
+        entries = b"".join(struct.pack(">HB", item, len(own)) + own for item, own in items.items())
+        written += box(b"ipma", struct.pack(">II", 0, len(items)) + entries)
+    meta = bytearray(data[start + 8 : iprp] + box(b"iprp", data[ipco:ipma] + written) + groups)
+    moved = start - mdat if last else 8 + len(meta) - (mdat - start)
+    at = meta.index(b"iloc") + 12
+    for _ in range(int.from_bytes(meta[at - 2 : at])):
+        meta[at + 6 : at + 10] = struct.pack(">I", int.from_bytes(meta[at + 6 : at + 10]) + moved)
+        at += 14
+    if last:
+        return data[:start] + data[mdat:] + bytes(4) + b"meta" + bytes(meta)
+    return data[:start] + box(b"meta", bytes(meta)) + data[mdat:]
+
+
+def associations_of(data: bytes) -> dict[int, bytes]:
+    """Numbers of properties by item, as Pillow writes them: one byte each, the highest bit for essential ones."""
+    at = data.index(b"ipma") + 12
+    found = {}
+    for _ in range(int.from_bytes(data[at - 4 : at])):
+        item, count = struct.unpack_from(">HB", data, at)
+        found[item] = data[at + 3 : at + 3 + count]
+        at += 3 + count
+    return found
+
+
+@pytest.mark.parametrize("last", [False, True])
+@pytest.mark.parametrize("fault", ["two boxes", "an item in two boxes", "alpha without a size", "groups"])
+def test_an_avif_whose_properties_are_written_unusually(fault: str, last: bool) -> None:
+    image = IMAGE.copy()
+    image.putalpha(drawn(9, IMAGE.size).convert("L"))
+    plain = encoded(image, "AVIF", quality=90, speed=9)
+    whole = decode(plain, digest_pixels=1_000_000)
+    assert whole.alpha is not None
+    items = associations_of(plain)
+    color, alpha = items
+    boxes, groups = [items], b""
+    if fault == "two boxes":
+        boxes = [{color: items[color]}, {alpha: items[alpha]}]
+    elif fault == "an item in two boxes":
+        boxes = [{color: items[color][:2], alpha: items[alpha]}, {color: items[color][1:]}]
+    elif fault == "alpha without a size":
+        boxes = [{color: items[color], alpha: items[alpha][1:]}]
+    else:
+        group = struct.pack(">I4sIIII", 26, b"pymd", 0, 1, 1, color) + bytes(2)
+        groups = struct.pack(">I4sI", 38, b"grpl", 0) + group
+    data = rebuilt_avif(plain, boxes, groups=groups, last=last)
+    with pytest.raises(SyntaxError, match="BMFF parsing failed"):
+        READERS["AVIF"](io.BytesIO(data))
+    found = decode(data, digest_pixels=1_000_000)
+    assert not found.truncated
+    assert found.pixels == whole.pixels
+    assert found.alpha is not None
+    assert close(found.alpha, whole.alpha)
+    for cut in (len(plain) // 2, len(data) - 40):
+        with pytest.raises(ImageRejected):
+            decode(data[:cut])
 
 
 def test_lossless_jpeg_is_read_for_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
