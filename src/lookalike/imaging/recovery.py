@@ -25,7 +25,9 @@ _PNG_KEPT: Final = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND", b"iCC
 """Chunks that determine what is shown; animation is left out, for a damaged file has one frame at most."""
 _PNG_SIZES: Final = {b"gAMA": 4, b"cHRM": 32, b"sRGB": 1}
 """Bytes of chunks of one size; readers refuse files in which it is another one, though their checksum is right."""
-_PNG_ANIMATION: Final = b"acTL"
+_PNG_PIXELS: Final = b"IDAT"
+_PNG_ANIMATION, _PNG_CONTROL, _PNG_FRAME = b"acTL", b"fcTL", b"fdAT"
+_PNG_ANIMATION_BYTES: Final = 8
 _CHANNELS: Final = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 """PNG (W3C, section 11.2.1): channels by color type."""
 _ADAM7: Final = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
@@ -53,11 +55,12 @@ _BITFIELDS: Final = (3, 6)
 
 
 class Repaired(NamedTuple):
-    """The rewritten file, whether pixels are missing, and whether channels of more than 8 bits were reduced."""
+    """The rewritten file, whether pixels are missing, channels of more than 8 bits were reduced, or it was animated."""
 
     data: bytes
     truncated: bool
     reduced: bool = False
+    animated: bool = False
 
 
 def repairs(data: bytes, kind: str, max_pixels: int) -> Iterator[Repaired]:
@@ -135,7 +138,36 @@ def _repair_png(data: bytes, max_pixels: int) -> Repaired | None:
     pixels, missing = _complete(compressed, _png_passes(header))
     written = PNG_SIGNATURE + b"".join(_png_chunk(name, body) for name, body in kept)
     written += b"".join(_png_chunk(b"IDAT", part) for part in pixels) + _png_chunk(b"IEND", b"")
-    return Repaired(written, missing > 0 or animated)
+    return Repaired(written, missing > 0, animated=animated)
+
+
+def has_broken_animation(data: bytes) -> bool:
+    """Whether frames of a PNG are missing or out of order, so that viewers show its default image (PNG, third edition).
+
+    A file that ends early is not meant, nor one that has more frames than it says: viewers show those it says.
+    """
+    if _PNG_ANIMATION not in data[: data.find(_PNG_PIXELS)]:
+        return False
+    chunks = [(name, len(body), int.from_bytes(body[:4])) for name, body, _ in _png_chunks(data)]
+    claims = [number for name, length, number in chunks if name == _PNG_ANIMATION and length == _PNG_ANIMATION_BYTES]
+    if len(claims) != 1:
+        return False  # readers take it for no animation
+    frames = sequence = 0
+    is_awaited = has_pixels = has_control = False  # data of a frame; the default image; a control chunk after that
+    for name, _, number in chunks:
+        if name == _PNG_PIXELS:
+            frames, is_awaited, has_pixels = frames + is_awaited, False, True
+        elif name == _PNG_CONTROL:
+            if frames == claims[0] > 0:
+                return False
+            if is_awaited or number != sequence:
+                return True
+            sequence, is_awaited, has_control = sequence + 1, True, has_pixels
+        elif name == _PNG_FRAME:
+            if not has_control or number != sequence:
+                return True
+            sequence, frames, is_awaited = sequence + 1, frames + is_awaited, False
+    return not claims[0] or (frames < claims[0] and chunks[-1][0] == b"IEND")
 
 
 def _is_usable(name: bytes, body: bytes) -> bool:

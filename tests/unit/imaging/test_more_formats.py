@@ -252,6 +252,94 @@ def test_large_text_in_a_png() -> None:
     assert close(decode(data[:at] + text + data[at:]).rgb, np.asarray(IMAGE))
 
 
+FLAT = Image.new("RGB", (32, 24), (0, 128, 0))
+
+
+def animated_chunks(first: Image.Image, *, apart: bool) -> list[tuple[bytes, bytes]]:
+    """The chunks of an animated PNG of three frames, whose first one is the default image, or apart from it."""
+    others = [drawn(n, first.size) for n in (3, 4, 5)][: 3 if apart else 2]
+    data = encoded(first, save_all=True, append_images=others, default_image=apart, duration=50)
+    chunks, at = [], 8
+    while at < len(data):
+        length = int.from_bytes(data[at : at + 4])
+        chunks.append((data[at + 4 : at + 8], data[at + 8 : at + 8 + length]))
+        at += 12 + length
+    return chunks
+
+
+def png_of(chunks: list[tuple[bytes, bytes]]) -> bytes:
+    parts = (struct.pack(">I", len(b)) + n + b + struct.pack(">I", zlib.crc32(n + b)) for n, b in chunks)
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
+def broken_animation(chunks: list[tuple[bytes, bytes]], fault: str) -> list[tuple[bytes, bytes]]:
+    ordered = [at for at, (name, _) in enumerate(chunks) if name in (b"fcTL", b"fdAT")]
+    last = ordered[-1]
+    if fault == "no control chunks":
+        return [each for each in chunks if each[0] != b"fcTL"]
+    if fault == "no data":
+        return [each for each in chunks if each[0] != b"fdAT"]
+    if fault == "a frame less than it says":
+        return chunks[: last - 1] + chunks[last + 1 :]
+    if fault == "no frames, as it says":
+        return [(name, bytes(8) if name == b"acTL" else body) for name, body in chunks]
+    changed = list(chunks)
+    if fault == "a gap":
+        changed[last] = (b"fdAT", struct.pack(">I", 90) + chunks[last][1][4:])
+    elif fault == "a late start":
+        for at in ordered:
+            number = int.from_bytes(chunks[at][1][:4]) + 1
+            changed[at] = (chunks[at][0], struct.pack(">I", number) + chunks[at][1][4:])
+    elif fault == "a repeated control chunk":
+        number = int.from_bytes(chunks[last][1][:4])
+        changed[last:] = [
+            (b"fcTL", struct.pack(">I", number) + chunks[last - 1][1][4:]),
+            (b"fdAT", struct.pack(">I", number + 1) + chunks[last][1][4:]),
+            *chunks[last + 1 :],
+        ]
+    elif fault == "data before its control chunk":
+        changed[last - 1], changed[last] = chunks[last], chunks[last - 1]
+    return changed
+
+
+@pytest.mark.parametrize("apart", [False, True])
+@pytest.mark.parametrize("first", [FLAT, IMAGE], ids=["flat", "drawn"])
+@pytest.mark.parametrize(
+    "fault",
+    [
+        "no control chunks",
+        "no data",
+        "a frame less than it says",
+        "no frames, as it says",
+        "a gap",
+        "a late start",
+        "a repeated control chunk",
+        "data before its control chunk",
+    ],
+)
+def test_a_png_of_broken_frames_is_its_default_image(fault: str, first: Image.Image, apart: bool) -> None:
+    chunks = animated_chunks(first, apart=apart)
+    data = png_of(broken_animation(chunks, fault))
+    for digest_pixels in (0, 1_000_000):
+        found = decode(data, digest_pixels=digest_pixels)
+        assert (found.frames, found.truncated, found.pixels) == (1, True, None)
+        assert close(found.rgb, np.asarray(first))
+
+
+@pytest.mark.parametrize("apart", [False, True])
+def test_frames_of_a_png_that_are_whole(apart: bool) -> None:
+    chunks = animated_chunks(IMAGE, apart=apart)
+    frames = 3 + apart
+    whole = decode(png_of(chunks), digest_pixels=1_000_000)
+    assert (whole.frames, whole.truncated) == (frames, False)
+    assert whole.pixels is not None
+    claim = next(at for at, (name, _) in enumerate(chunks) if name == b"acTL")
+    chunks[claim] = (b"acTL", struct.pack(">II", 2, 0))
+    more = decode(png_of(chunks), digest_pixels=1_000_000)
+    assert (more.frames, more.truncated) == (frames - 1, False)
+    assert more.pixels not in (None, whole.pixels)
+
+
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF"])
 def test_a_missing_end_marker_loses_nothing(kind: str) -> None:
     data = encoded(IMAGE, kind)
@@ -512,7 +600,10 @@ def test_an_avif_with_a_minimized_box() -> None:
         with pytest.raises(ImageRejected):
             decode(small[:cut])
 
-def rebuilt_avif(data: bytes, associations: list[dict[int, bytes]], *, groups: bytes = b"", last: bool = False) -> bytes:
+
+def rebuilt_avif(
+    data: bytes, associations: list[dict[int, bytes]], *, groups: bytes = b"", last: bool = False
+) -> bytes:
     """An AVIF of Pillow's with these boxes of associations, and groups of items; its MetaBox extends to the end or not.
 
     A MetaBox that comes last is preceded by the pixels.
