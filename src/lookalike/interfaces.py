@@ -505,7 +505,8 @@ class GalleryAPI(Protocol):
             exif: Store capture time, camera, orientation and position, where EXIF data say them.
 
         Returns:
-            The outcome, with the sequence number of the image.
+            The outcome, with the sequence number of the image. "linked" is a file that is stored under another key,
+            which the reason names: nothing is stored, no attributes either.
 
         Raises:
             ImageRejected: The data cannot be decoded as an image.
