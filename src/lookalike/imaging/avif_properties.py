@@ -10,6 +10,8 @@ from typing import Final, NamedTuple
 
 _GROUPS: Final = b"grpl"
 """Groups of items name alternatives of the image, which itself needs none of them to be shown."""
+_MAX_ASSOCIATION_BYTES: Final = 1 << 20
+"""Of all boxes of associations together; a photo has some tens."""
 _ESSENTIAL, _SHORT_INDEX, _LONG_INDEX = 0x80, 0x7F, 0x7FFF
 
 
@@ -93,6 +95,8 @@ def _properties(data: bytes, box: _Box, primary: int) -> bytes | None:
     names = [b"", *(child.name for child in _boxes(data, container.body, container.end))]
     associations: _Associations = {}
     boxes = [child for child in children if child.name == b"ipma"]
+    if sum(child.end - child.body for child in boxes) > _MAX_ASSOCIATION_BYTES:
+        return None
     for child in boxes:
         _read_associations(data[child.body : child.end], associations)
     if not _complete_sizes(associations, names, primary) and len(boxes) < 2:

@@ -148,26 +148,26 @@ def has_broken_animation(data: bytes) -> bool:
     """
     if _PNG_ANIMATION not in data[: data.find(_PNG_PIXELS)]:
         return False
-    chunks = [(name, len(body), int.from_bytes(body[:4])) for name, body, _ in _png_chunks(data)]
-    claims = [number for name, length, number in chunks if name == _PNG_ANIMATION and length == _PNG_ANIMATION_BYTES]
-    if len(claims) != 1:
+    claims = [body for name, body, _ in _png_chunks(data) if name == _PNG_ANIMATION]
+    if [len(body) for body in claims] != [_PNG_ANIMATION_BYTES]:
         return False  # readers take it for no animation
+    claimed, name = int.from_bytes(claims[0][:4]), b""
     frames = sequence = 0
     is_awaited = has_pixels = has_control = False  # data of a frame; the default image; a control chunk after that
-    for name, _, number in chunks:
+    for name, body, _ in _png_chunks(data):
         if name == _PNG_PIXELS:
             frames, is_awaited, has_pixels = frames + is_awaited, False, True
         elif name == _PNG_CONTROL:
-            if frames == claims[0] > 0:
+            if frames == claimed > 0:
                 return False
-            if is_awaited or number != sequence:
+            if is_awaited or int.from_bytes(body[:4]) != sequence:
                 return True
             sequence, is_awaited, has_control = sequence + 1, True, has_pixels
         elif name == _PNG_FRAME:
-            if not has_control or number != sequence:
+            if not has_control or int.from_bytes(body[:4]) != sequence:
                 return True
             sequence, frames, is_awaited = sequence + 1, frames + is_awaited, False
-    return not claims[0] or (frames < claims[0] and chunks[-1][0] == b"IEND")
+    return claimed == 0 or (frames < claimed and name == b"IEND")
 
 
 def _is_usable(name: bytes, body: bytes) -> bool:
