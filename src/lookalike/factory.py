@@ -123,6 +123,8 @@ def open_gallery(
         BadSetting: The gallery has other pipelines, or its settings are invalid.
         Unavailable: The catalog's database does not answer.
     """
+    if isinstance(pipelines, str):
+        raise TypeError(f"pipelines is a list of names, not {pipelines!r}")
     settings = settings or from_environment()
     folder = Path(folder).expanduser().absolute() if folder is not None else settings.gallery.absolute()
     if not (folder / GALLERY_FILE).is_file() and create:

@@ -12,6 +12,7 @@ import numpy as np
 
 from lookalike.errors import BadInput, ImageRejected, LookalikeError, NotFound
 from lookalike.imaging import Limits, encode_pixels
+from lookalike.imaging.raw_preview import SIGNATURES as RAW_SIGNATURES
 from lookalike.sources.archives import archive_images
 from lookalike.sources.objects import FEW_ATTEMPTS, expand_glob, list_objects, read_object, stat_object
 from lookalike.sources.urls import (
@@ -41,7 +42,8 @@ EXTENSIONS = frozenset(
     (
         ".jpg .jpeg .jpe .jfif .png .apng .webp .gif .bmp .dib .tif .tiff .avif .avifs .heic .heif .hif .mpo "
         ".jxl .jp2 .j2k .j2c .jpc .jpf .jpx .ico .ppm .pgm .pbm .pnm .tga .icb .vda .vst .psd "
-        ".dng .nef .nrw .cr2 .cr3 .arw .sr2 .srf .orf .rw2 .rwl .pef .raf .srw .3fr .fff .iiq .mrw .erf .kdc .dcr .x3f"
+        ".dng .nef .nrw .crw .cr2 .cr3 .arw .sr2 .srf .orf .rw2 .rwl .pef .raf .srw .3fr .fff .iiq "
+        ".mrw .erf .kdc .dcr .x3f"
     ).split()
 )
 DEFAULT_EXCLUDES = ("@eaDir", ".thumbnails", "Thumbs.db", "__MACOSX", ".git")
@@ -50,7 +52,7 @@ MAX_SUFFIX = 8
 """Characters of an extension that is reported as a format; a longer one is part of a name."""
 _MAGIC = (
     *(b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a", b"BM", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
-    *(b"\0\0\0\x0cJXL ", b"\0\0\0\x0cjP  ", b"8BPS\0\1", b"FUJIFILMCCD-RAW", b"IIU\0", b"IIRO", b"IIRS", b"MMOR"),
+    *(b"\0\0\0\x0cJXL ", b"\0\0\0\x0cjP  ", b"8BPS\0\1", *RAW_SIGNATURES),
 )
 _BRANDS = (b"avif", b"avis", b"crx ", b"mif3", b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 
@@ -168,7 +170,7 @@ def find_files(
     """
     roots = [root for path in paths for root in _expanded(absolute(path))]
     for root in roots:
-        if not is_url(root) and not os.path.lexists(root):
+        if not is_url(root) and _is_absent(root):
             raise NotFound(f"no such file or folder: {root}")
     folders = [root for root in roots if _is_folder(root)]
     if key is not None and (len(roots) != 1 or folders or is_archive(roots[0])):
@@ -181,6 +183,17 @@ def absolute(path: str | Path) -> str:
     if isinstance(path, str) and is_url(path):
         return canonical_url(path)
     return os.path.abspath(Path(path).expanduser())  # noqa: PTH100 - keeps links
+
+
+def _is_absent(root: str) -> bool:
+    """Whether there is nothing at a path; what cannot be found out, as below a locked folder, is told on reading."""
+    try:
+        os.lstat(root)
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def _expanded(root: str) -> list[str]:

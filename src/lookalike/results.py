@@ -1,9 +1,10 @@
 """Queries, options and results of the library and of the HTTP client."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeAlias, TypedDict
 
@@ -114,13 +115,34 @@ class SearchOptions(TypedDict, total=False):
     deep: Deep
 
 
+_OPTION_TYPES: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
+    **dict.fromkeys(("k", "page", "min_sequence"), ("a whole number", lambda value: _is(value, Integral))),
+    **dict.fromkeys(("threshold", "max_false", "verify_ms"), ("a number", lambda value: _is(value, Real))),
+    **dict.fromkeys(("orientations", "verify"), ("True or False", lambda value: isinstance(value, bool))),
+    "deep": ('True, False or "auto"', lambda value: isinstance(value, bool) or value == "auto"),
+    "tenant": ("a name", lambda value: isinstance(value, str)),
+    "pipelines": ("a list of names", lambda value: isinstance(value, Collection) and not isinstance(value, str)),
+    **dict.fromkeys(("filter", "engine_filter"), ("a dict", lambda value: isinstance(value, Mapping))),
+}
+"""What the value of an option is, in words and as a check."""
+_MAY_BE_NONE = frozenset(("tenant", "filter", "threshold", "max_false", "pipelines", "min_sequence", "engine_filter"))
+
+
+def _is(value: object, kind: type) -> bool:
+    """Whether a value is a number of this kind; True and False are none."""
+    return isinstance(value, kind) and not isinstance(value, bool)
+
+
 def check_search_options(options: SearchOptions) -> None:
-    """Raise TypeError for an unknown option, which would otherwise be ignored, naming a similar one."""
-    for name in options:
-        if name not in SearchOptions.__annotations__:
-            similar = get_close_matches(name, SearchOptions.__annotations__, n=1)
-            hint = f"; did you mean {similar[0]!r}?" if similar else ""
-            raise TypeError(f"unknown search option {name!r}{hint}")
+    """Raise TypeError for an option of another type, and for an unknown one, which would otherwise be ignored."""
+    for name, value in options.items():
+        if name not in _OPTION_TYPES:
+            similar = get_close_matches(name.lower(), _OPTION_TYPES, n=1)
+            hint = f"did you mean {similar[0]!r}?" if similar else f"there are {', '.join(_OPTION_TYPES)}"
+            raise TypeError(f"unknown search option {name!r}; {hint}")
+        words, is_valid = _OPTION_TYPES[name]
+        if not (value is None and name in _MAY_BE_NONE) and not is_valid(value):
+            raise TypeError(f"the search option {name!r} is {words}, not {value!r}")
 
 
 class DeleteResult(NamedTuple):

@@ -4,7 +4,12 @@ from lookalike.errors import BadInput
 
 
 def check_text(what: str, text: str) -> None:
-    """Raise BadInput for text that no database stores faithfully: broken Unicode, or a NUL character."""
+    """Raise BadInput for text that no database stores faithfully: broken Unicode, or a NUL character.
+
+    Raises TypeError for what is no text.
+    """
+    if not isinstance(text, str):
+        raise TypeError(f"{what} is text, not {text!r}")
     try:
         text.encode()
     except UnicodeEncodeError:

@@ -13,8 +13,9 @@ from playwright.sync_api import Locator, Page, Route, expect
 
 import lookalike
 from tests.browser.conftest import OpenPage, Watch
+from tests.support.browser.page_actions import COLORS_JS
 from tests.support.browser.served_galleries import init, serve
-from tests.support.drawn_images import drawn
+from tests.support.drawn_images import drawn, encoded
 from tests.support.waiting import HANG_SECONDS
 
 Shot = Callable[[Page, str], None]
@@ -325,3 +326,50 @@ def test_of_thousands_of_groups_only_those_near_the_window_are_in_the_document(
     page.get_by_role("button", name="Apply to all").click()
     expect(page.get_by_role("dialog")).to_contain_text("3,000 images of 3,000 groups leave the gallery")
     assert page.locator(".review-group").count() < 300
+
+
+@pytest.mark.parametrize(("border", "reason"), [(1, "more compressed"), (4, "most pixels")])
+def test_a_border_that_is_measured_a_little_otherwise_decides_nothing(
+    library: str, open_page: OpenPage, border: int, reason: str
+) -> None:
+    page = open_page(library)
+    uncut = {"left": 0, "top": 0, "right": 0, "bottom": 0}
+    common = {"format": "JPEG", "truncated": False, "created": "2026-01-01T00:00:00Z", "exif": {}}
+    original = common | {"key": "a", "width": 40, "height": 30, "bytes": 900, "border": uncut | {"bottom": border}}
+    copy = common | {"key": "b", "width": 30, "height": 40, "bytes": 300, "border": uncut}
+    suggested = page.evaluate(
+        """async (images) => {
+            const {suggest} = await import("/page/js/keep-rules.js");
+            const {kept, reasons} = suggest(images, new Map([["a", 1], ["b", 2]]), "best");
+            return [kept, reasons.get("b")];
+        }""",
+        [original, copy],
+    )
+    assert suggested == ["a" if border == 1 else "b", reason]
+
+
+def test_originals_that_the_browser_does_not_show_are_compared_at_full_size(
+    open_page: OpenPage, browser: object, tmp_path: Path
+) -> None:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    image = drawn(7950, (1800, 1200))
+    image.save(folder / "scan.tif")
+    short = encoded(image, "WEBP", quality=95)
+    (folder / "short.webp").write_bytes(short[: len(short) * 39 // 40])
+    gallery = init(tmp_path / "gallery")
+    with lookalike.open(gallery) as added:
+        added.add(folder)
+    with serve(gallery) as served:
+        page = opened(open_page, served.url)
+        page.locator(".member:not(.kept) [data-main]").click()
+        dialog = page.get_by_role("dialog")
+        expect(dialog.locator(".stage img.loaded")).to_have_count(2)
+        page.keyboard.press("z")
+        expect(dialog.locator(".stage-percent")).to_have_text("100%")
+        for side in ("yours", "found"):
+            shown = dialog.locator(f".stage-{side} img")
+            expect(shown).to_have_js_property("naturalWidth", 1800)
+            assert len({tuple(color) for color in shown.evaluate(COLORS_JS)}) > 100
+        expect(dialog.locator(".stage-zoom")).not_to_contain_text("preview")
+        page.close()

@@ -9,6 +9,7 @@ import httpx
 import pytest
 from playwright.sync_api import Page, expect
 
+import lookalike
 from tests.browser.conftest import OpenPage, Watch
 from tests.support.browser.page_actions import choose, drop, found, said, sample
 from tests.support.browser.served_galleries import init, serve
@@ -56,8 +57,8 @@ def test_many_files_are_added_and_what_fails_says_why(
     expect(failed).to_contain_text(re.compile("truncated|damaged|cannot be read"))
     said(page, "5 added, 1 failed")
     shot(page, "uploads")
-    failed.get_by_role("button", name="Try again: broken.jpg").click()
-    expect(panel.get_by_role("heading")).to_have_text("5 added, 1 failed")
+    expect(failed.get_by_role("button")).to_have_count(0)  # the same bytes would be rejected again
+    expect(panel.get_by_role("button", name="Retry failed")).to_be_hidden()
     assert all(there(workshop, f"new-{n}.png") for n in range(5))
     expect(page.locator('.tile[data-key="new-3.png"]')).to_be_visible()
     panel.get_by_role("button", name="Close the list of uploads").click()
@@ -128,7 +129,7 @@ def test_deleting_can_be_undone_and_is_real_in_the_end(workshop: str, open_page:
     card.locator("[data-main]").focus()
     page.keyboard.press("Delete")
     expect(card).to_have_count(0)
-    said(page, "1 image removed")
+    said(page, "1 image removed from the gallery")
     shot(page, "undo")
     assert there(workshop, key), "nothing is sent while there is an undo"
     page.get_by_role("button", name="Undo").click()
@@ -284,3 +285,43 @@ def test_an_empty_gallery_says_what_to_do(
         page.wait_for_selector(".tile img.loaded")
         expect(page.locator("#gallery .view-head")).to_contain_text("1 image")
         page.close()
+
+
+def test_what_another_attempt_may_add_is_tried_again(workshop: str, open_page: OpenPage, watch: Watch) -> None:
+    watch.expect("status of 422|ERR_FAILED")
+    page = opened(open_page, workshop)
+    first = {"name": "later.png", "mimeType": "image/png", "buffer": encoded(drawn(7801))}
+    empty = {"name": "nothing.png", "mimeType": "image/png", "buffer": b""}
+    page.route("**/v1/images/later.png", lambda route: route.abort())
+    choose(page, "Add images", first, empty)
+    panel = page.get_by_role("region", name="Uploads")
+    expect(panel.get_by_role("heading")).to_have_text("2 failed")
+    expect(panel.get_by_role("button", name="Try again: nothing.png")).to_have_count(0)
+    expect(panel.locator(".upload", has_text="nothing.png")).to_contain_text("Failed · The file is empty (0 bytes)")
+    page.unroute("**/v1/images/later.png")
+    page.route("**/v1/images/nothing.png", lambda route: pytest.fail("sent again"))
+    panel.get_by_role("button", name="Retry failed").click()
+    expect(panel.get_by_role("heading")).to_have_text("1 added, 1 failed")
+    assert there(workshop, "later.png")
+
+
+def test_an_upload_that_ends_early_is_said_to_be_truncated(workshop: str, open_page: OpenPage) -> None:
+    page = opened(open_page, workshop)
+    data = encoded(drawn(7802, (300, 200)), quality=90, format="JPEG")
+    short = {"name": "short.jpg", "mimeType": "image/jpeg", "buffer": data[: len(data) * 2 // 3]}
+    whole = {"name": "whole.jpg", "mimeType": "image/jpeg", "buffer": data}
+    choose(page, "Add images", short, whole)
+    panel = page.get_by_role("region", name="Uploads")
+    expect(panel.locator(".upload", has_text="short.jpg")).to_contain_text("Added · truncated: pixels are missing")
+    expect(panel.locator(".upload", has_text="whole.jpg")).to_contain_text(re.compile("Added$"))
+
+
+def test_what_others_add_is_shown_when_the_view_is_opened_again(workshop: str, open_page: OpenPage) -> None:
+    page = opened(open_page, workshop)
+    before = page.locator("#count").inner_text()
+    page.get_by_role("link", name="Search", exact=True).click()
+    with lookalike.Client(workshop) as client:
+        client.put("added-by-another.png", encoded(drawn(7803)))
+    page.get_by_role("link", name="Gallery", exact=True).click()
+    expect(page.locator('.tile[data-key="added-by-another.png"]')).to_be_attached()
+    expect(page.locator("#count")).not_to_have_text(before)

@@ -1,6 +1,7 @@
 """Searching: every way to hand in an image, and what is done with the answer."""
 
 import re
+import struct
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -8,6 +9,7 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 from playwright.sync_api import Page, expect
@@ -15,9 +17,19 @@ from playwright.sync_api import Page, expect
 import lookalike
 from lookalike.types import Item
 from tests.browser.conftest import OpenPage, Watch
-from tests.support.browser.page_actions import choose, copy_to_clipboard, drop, found, hit, said, sample, search_with
+from tests.support.browser.page_actions import (
+    COLORS_JS,
+    choose,
+    copy_to_clipboard,
+    drop,
+    found,
+    hit,
+    said,
+    sample,
+    search_with,
+)
 from tests.support.browser.served_galleries import copy_of, init, running, serve
-from tests.support.drawn_images import encoded
+from tests.support.drawn_images import drawn, encoded
 
 Shot = Callable[[Page, str], None]
 
@@ -360,3 +372,119 @@ def test_the_network_finds_a_crop(open_page: OpenPage, tmp_path: Path, browser: 
         expect(page.locator(".measure")).to_have_count(2)
         expect(page.locator(".measures")).to_contain_text("The network (vgg16-copy)")
         page.close()
+
+
+def unshown_files() -> dict[str, bytes]:
+    """Files that browsers do not show, or not as they are."""
+    image = drawn(7900, (320, 240))
+    planes = np.asarray(image).transpose(2, 0, 1).tobytes()
+    header = b"8BPS" + struct.pack(">H6xHIIHH", 1, 3, image.height, image.width, 8, 3)
+    webp = encoded(image, "WEBP", quality=95)
+    names = {"TIFF": "tif", "TGA": "tga", "PPM": "ppm", "JPEG2000": "jp2", "HEIF": "heic"}
+    return {f"image.{extension}": encoded(image, name) for name, extension in names.items()} | {
+        "image.psd": header + bytes(12) + struct.pack(">H", 0) + planes,
+        "short.webp": webp[: len(webp) * 3 // 4],
+    }
+
+
+def test_the_server_shows_what_browsers_do_not(library: str, open_page: OpenPage) -> None:
+    page = open_page(library)
+    files = unshown_files()
+    choose(page, "Choose images", *[{"name": n, "mimeType": "", "buffer": data} for n, data in files.items()])
+    expect(page.locator(".batch-title")).to_contain_text(re.compile(f"^{len(files)} images searched"))
+    thumbnails = page.locator(".batch-image img")
+    expect(thumbnails).to_have_count(len(files))
+    for name, thumbnail in zip(files, thumbnails.all(), strict=True):
+        thumbnail.scroll_into_view_if_needed()
+        assert len({tuple(color) for color in thumbnail.evaluate(COLORS_JS)}) > 100, name
+        page.locator(".batch-item", has_text=name[-8:]).click()
+        expect(page.locator(".query-words")).to_contain_text("320 × 240")
+        assert len({tuple(color) for color in page.locator(".query-frame img").evaluate(COLORS_JS)}) > 100, name
+        expect(page.get_by_role("button", name="Crop", exact=True)).to_be_visible()
+    expect(page.locator(".query-words")).to_contain_text("truncated: pixels are missing")
+    page.locator(".hit [data-main]").first.click()
+    yours = page.locator(".stage-yours img")
+    expect(yours).to_be_visible()
+    assert len({tuple(color) for color in yours.evaluate(COLORS_JS)}) > 100
+
+
+def test_a_transparent_image_is_shown_on_what_it_can_be_seen_on(library: str, open_page: OpenPage) -> None:
+    page = open_page(library)
+    logo = Image.new("RGBA", (200, 200), (255, 255, 255, 0))
+    logo.paste((255, 255, 255, 255), (60, 40, 140, 160))
+    choose(page, "Choose images", {"name": "logo.png", "mimeType": "image/png", "buffer": encoded(logo)})
+    expect(page.locator(".query-words")).to_contain_text("200 × 200")
+    expect(page.locator(".found-title")).not_to_have_text("Searching …")
+    colors = page.locator(".query-frame img").evaluate(COLORS_JS)
+    assert colors[0][3] == 255
+    assert max(colors[0][:3]) < 30 < 225 < min(colors[8 * 16 + 8][:3])
+
+
+def test_what_is_no_image_is_not_said_to_be_searched(library: str, open_page: OpenPage, watch: Watch) -> None:
+    watch.expect("status of 422")
+    page = open_page(library)
+    choose(page, "Choose images", {"name": "notes.jpg", "mimeType": "image/jpeg", "buffer": b"not an image at all"})
+    expect(page.locator(".state.error h2")).to_have_text("Not an image")
+    expect(page.locator(".state.error p").first).to_contain_text(re.compile("^This is text"))
+    expect(page.locator(".no-image")).to_have_text("This browser cannot display this file.")
+    expect(page.get_by_role("button", name="Crop", exact=True)).to_be_hidden()
+
+
+def test_an_image_that_is_not_there_has_no_preview(library: str, open_page: OpenPage, watch: Watch) -> None:
+    watch.expect("status of 404")
+    page = open_page(library, "#/like/gone.jpg")
+    expect(page.locator(".state.error h2")).to_have_text("Not found")
+    expect(page.locator(".no-image")).to_have_text("There is no preview of this image.")
+    expect(page.get_by_role("button", name="Crop", exact=True)).to_be_hidden()
+
+
+def test_an_image_smaller_than_the_stage_is_shown_at_its_size(library: str, open_page: OpenPage, watch: Watch) -> None:
+    watch.expect("status of 404")  # of originals: the images of this gallery were added as bytes
+    page = open_page(library)
+    image = drawn(7901, (150, 100))
+    choose(page, "Choose images", {"name": "small.png", "mimeType": "image/png", "buffer": encoded(image)})
+    found(page)
+    page.locator(".hit [data-main]").first.click()
+    yours = page.locator(".stage-yours img")
+    expect(yours).to_be_visible()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_role("button", name="100%").click()
+    expect(dialog.locator(".stage-percent")).to_have_text("100%")
+    box, pan = yours.bounding_box(), dialog.locator(".stage-yours").bounding_box()
+    assert box
+    assert pan
+    style = "e => parseFloat(getComputedStyle(e).paddingLeft)"
+    inner = [box[side] * (1 - 2 * yours.evaluate(style) / pan[side]) for side in ("width", "height")]
+    assert min(inner[0], inner[1] * 1.5) == pytest.approx(150, abs=1.5)
+    assert box["x"] + box["width"] / 2 == pytest.approx(pan["x"] + pan["width"] / 2, abs=1)
+    dialog.get_by_role("button", name="100%").click()
+    expect(dialog.locator(".stage-percent")).to_be_hidden()
+
+
+@pytest.mark.parametrize(
+    ("description", "shown"),
+    [
+        ("the same image", ""),
+        ("the same image, mirrored, half the size", "Mirrored, half the size"),
+        (
+            "the same image or template; 3 parts added or changed",
+            "The same image or template; 3 parts added or changed",
+        ),
+        ("the same template or scene; one part differs", "The same template or scene; one part differs"),
+    ],
+)
+def test_what_was_done_is_said_in_whole_words(library: str, open_page: OpenPage, description: str, shown: str) -> None:
+    page = open_page(library)
+    hit = {"evidence": "variant", "verified": True, "verification": {"description": description}}
+    assert page.evaluate("async (hit) => (await import('/page/js/hit.js')).changesOf(hit)", hit) == shown
+
+
+def test_names_are_cut_in_their_middle_but_for_those_from_right_to_left(library: str, open_page: OpenPage) -> None:
+    page = open_page(library)
+    script = """async (name) => {
+        const {middleCut} = await import("/page/js/dom.js");
+        return [...middleCut(name).children].map((part) => part.textContent);
+    }"""
+    assert page.evaluate(script, "summer in the mountains.jpg") == ["summer in the mo", "untains.jpg"]
+    for name in ("שלום עולם.jpg", "صورة من الرحلة.jpg"):
+        assert page.evaluate(script, name) == [name, ""]

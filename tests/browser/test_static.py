@@ -5,6 +5,7 @@ import re
 import httpx
 import pytest
 
+from lookalike.image_files import EXTENSIONS
 from lookalike.server.routes.page import ROOT
 from tests.support.waiting import HANG_SECONDS
 
@@ -27,6 +28,11 @@ def test_everything_that_is_named_is_there() -> None:
         named |= {f"{folder}/{module}" for module in re.findall(r'from "\./([\w.-]+)"', text)}
     assert named <= set(FILES)
     assert {name for name in FILES if name not in named} == {"index.html"}
+
+
+def test_files_are_passed_over_by_the_same_names_as_in_folders() -> None:
+    [listed] = re.findall(r"EXTENSIONS = \(\n(.*?)\n\)", (ROOT / "js/file-input.js").read_text(), re.DOTALL)
+    assert set(re.findall(r"\.\w+", listed)) == EXTENSIONS
 
 
 def test_every_icon_that_is_used_is_drawn() -> None:

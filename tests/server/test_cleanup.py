@@ -1,10 +1,13 @@
 """Clean-up and originals over HTTP: who may, what is planned, chosen, applied and undone."""
 
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
 
+import numpy as np
 import pytest
 from fastapi.testclient import TestClient
+from PIL import Image
 
 from lookalike.catalog.api_keys import Scope
 from lookalike.gallery import Gallery
@@ -164,6 +167,31 @@ def test_originals(served: tuple[TestClient, Gallery], folder: Path) -> None:
     (folder / "1.jpg").unlink()
     for key in ("bytes", "0.jpg", "1.jpg", "nothing"):
         problem(client.get(at(key) + "/original"), 404, "not-found")
+
+
+def test_originals_that_browsers_do_not_show_are_jpegs_in_full_size(tmp_path: Path) -> None:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    image = drawn(60, (1500, 1100))
+    logo = Image.new("RGBA", (300, 200), (255, 255, 255, 0))
+    logo.paste((255, 255, 255, 255), (100, 50, 200, 150))
+    image.save(folder / "a.tif")
+    image.save(folder / "b.tga")
+    logo.save(folder / "logo.png")
+    with serving(tmp_path / "g") as (client, gallery):
+        gallery.add(folder)
+        for name in ("a.tif", "b.tga"):
+            answer = client.get(at(name) + "/original", params={"jpeg": True})
+            assert answer.headers["content-type"] == "image/jpeg"
+            assert answer.headers["content-disposition"] == f"inline; filename*=UTF-8''{name}.jpg"
+            shown = Image.open(BytesIO(answer.content))
+            assert (shown.format, shown.size) == ("JPEG", image.size)
+            assert np.abs(np.asarray(shown, float) - np.asarray(image, float)).mean() < 2
+            plain = client.get(at(name) + "/original")
+            assert plain.content == (folder / name).read_bytes()
+            assert plain.headers["etag"] != answer.headers["etag"]
+        shown = Image.open(BytesIO(client.get(at("logo.png") + "/original?jpeg=true").content))
+        assert max(shown.getpixel((5, 5))) < 30 < 225 < min(shown.getpixel((150, 100)))  # type: ignore[arg-type,type-var]
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -221,3 +222,20 @@ def test_an_import_by_url_is_refused_where_it_would_look_inside(client: Client) 
     assert client.cancel_job(job.id).state == "done"
     with pytest.raises(NotFound):
         client.job("none")
+
+
+def test_numbers_of_numpy_are_sent_as_numbers(client: Client) -> None:
+    image = encoded(drawn(4711))
+    client.put("numpy", image)
+    options: Any = {"k": np.int64(1), "page": np.int32(1), "threshold": np.float32(0.5), "verify_ms": np.float64(50)}
+    [hit] = client.search(image, **options).hits
+    assert hit.key == "numpy"
+    [(_, answer)] = client.search_many([image], **options)
+    assert isinstance(answer, Answer)
+    assert client.why_not(image, "numpy", k=np.int64(3), threshold=np.float32(0.5)).position == 1  # type: ignore[arg-type]
+
+
+def test_a_key_that_is_no_text_is_refused(client: Client) -> None:
+    for call in (client.get, client.get_thumbnail):
+        with pytest.raises(TypeError, match="key is text, not 5"):
+            call(5)  # type: ignore[arg-type]

@@ -246,3 +246,20 @@ def test_a_body_that_is_too_large_is_refused_before_it_is_read(tmp_path: Path) -
         assert problem(client.put(at("x"), content=endless()), 413, "image-rejected")["reason"] == "too_many_bytes"
         form = client.put(at("x"), files={"file": ("x.jpg", b"0" * 6000)})
         assert problem(form, 413, "image-rejected")["reason"] == "too_many_bytes"
+
+
+@pytest.mark.parametrize("body", [{}, {"keys": ["a"], "filter": {"album": "Alps"}}])
+def test_what_rules_of_the_whole_body_refuse_is_said_in_plain_words(tenant: TestClient, body: object) -> None:
+    detail = problem(tenant.post("/v1/images:delete", json=body), 400, "bad-input")["detail"]
+    assert detail == "give exactly one of keys and filter"
+
+
+def test_where_a_body_is_refused_is_said_before_why(tenant: TestClient) -> None:
+    reply = tenant.put(at("k"), json={"image": {"url": "https://images.example/1", "base64": "AA=="}})
+    assert problem(reply, 400, "bad-input")["detail"].startswith("image: give exactly one of ")
+
+
+def test_a_port_that_is_not_fetched_from_is_refused_with_those_that_are(tenant: TestClient) -> None:
+    reply = tenant.put(at("k"), json={"image": {"url": "http://images.example:8081/1.jpg"}})
+    detail = problem(reply, 400, "bad-input")["detail"]
+    assert detail.endswith("port 8081 is not allowed; images are fetched from the ports 80, 443")

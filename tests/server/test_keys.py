@@ -130,3 +130,19 @@ def test_what_cannot_be_a_key_is_refused(world: World, wanted: dict[str, Any]) -
     before = world.service.catalog.api_keys.list_all()
     assert world.send("root", "POST", "/v1/keys", json=wanted).status_code == 400
     assert world.service.catalog.api_keys.list_all() == before
+
+
+@pytest.mark.parametrize(
+    ("path", "detail"),
+    [
+        (f"/v1/keys/{ID}:rotate", "this path takes no body; give grace in the query string"),
+        (f"/v1/keys/{ID}:revoke", "this path takes no body; leave it out"),
+        ("/v1/jobs/0:cancel", "this path takes no body; leave it out"),
+    ],
+)
+def test_options_in_a_body_that_is_not_read_are_refused(world: World, path: str, detail: str) -> None:
+    """Ignored, a grace of no time would leave the old key valid for the default one."""
+    refused = world.send("root", "POST", path, json={"grace": 0})
+    assert (refused.status_code, refused.json()["detail"]) == (400, detail)
+    assert world.send("root", "POST", path, json={}).status_code == 404
+    assert world.send("root", "POST", path).status_code == 404

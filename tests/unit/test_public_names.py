@@ -2,12 +2,14 @@
 
 import ast
 import inspect
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
+import numpy as np
 import pytest
 
 import lookalike
@@ -144,3 +146,44 @@ def test_unknown_search_options_are_refused(tmp_path: Path) -> None:
                 of.search(b"", filters={})  # type: ignore[call-arg]
             with pytest.raises(TypeError, match="unknown search option 'where'"):
                 list(of.search_many([b""], where={}))  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"k": "3"}, "'k' is a whole number, not '3'"),
+        ({"k": True}, "'k' is a whole number, not True"),
+        ({"page": 1.5}, "'page' is a whole number, not 1.5"),
+        ({"threshold": "0.2"}, "'threshold' is a number, not '0.2'"),
+        ({"verify_ms": None}, "'verify_ms' is a number, not None"),
+        ({"orientations": "no"}, "'orientations' is True or False, not 'no'"),
+        ({"deep": "yes"}, "'deep' is True, False or \"auto\", not 'yes'"),
+        ({"tenant": 5}, "'tenant' is a name, not 5"),
+        ({"pipelines": "phash"}, "'pipelines' is a list of names, not 'phash'"),
+        ({"filter": "album=Alps"}, "'filter' is a dict, not 'album=Alps'"),
+    ],
+)
+def test_search_options_of_another_type_are_refused(tmp_path: Path, options: dict[str, object], words: str) -> None:
+    with (
+        lookalike.open(tmp_path, pipelines=["phash"], create=True) as gallery,
+        lookalike.Client("http://127.0.0.1:1") as client,
+    ):
+        for of in (gallery, client):
+            with pytest.raises(TypeError, match=re.escape(words)):
+                of.search(b"", **options)  # type: ignore[misc]
+
+
+def test_numbers_of_numpy_are_numbers(tmp_path: Path) -> None:
+    with lookalike.open(tmp_path, pipelines=["phash"], create=True) as gallery:
+        image = np.arange(3072, dtype=np.uint8).reshape(32, 32, 3)
+        assert gallery.search(image, k=np.int64(2), threshold=np.float32(0.5)).hits == ()  # type: ignore[arg-type]
+
+
+def test_names_of_another_type_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(TypeError, match="pipelines is a list of names, not 'phash'"):
+        lookalike.open(tmp_path, pipelines="phash", create=True)
+    with lookalike.open(tmp_path, pipelines=["phash"], create=True) as gallery:
+        with pytest.raises(TypeError, match="key is text, not 5"):
+            gallery.put(5, b"")  # type: ignore[arg-type]
+        with pytest.raises(TypeError, match="not 'abs'"):
+            gallery.put("a", b"", expected="abs")  # type: ignore[arg-type]

@@ -31,6 +31,7 @@ FILE_ATTRIBUTES: Final = (
 )
 """The key up to its last slash, the rest of it, format, bytes, pixels, frames or pages, and when it was first added."""
 TEXTS: Final = frozenset({"file.folder", "file.name", "file.format", "exif.captured", "exif.camera"})
+PREFIXES: Final = ("file.", EXIF_PREFIX)
 BUILT_IN: Final = frozenset({*EXIF_ATTRIBUTES, *FILE_ATTRIBUTES})
 KEY: Final = "key"
 SORTS: Final = (KEY, *FILE_ATTRIBUTES, *EXIF_ATTRIBUTES)

@@ -11,6 +11,7 @@ from lookalike.cleanup.files import FileStatus, Folders, file_status
 from lookalike.cleanup.rules import Candidate, CleanupOptions, choose, parse_rules
 from lookalike.errors import BadInput
 from lookalike.gallery import Gallery, conditions_of
+from lookalike.imaging.raw_preview import FORMAT as RAW
 from lookalike.results import CleanupGroup, CleanupImage, Cluster, StoredImage, exact_parts
 from lookalike.sources.urls import is_url
 from lookalike.types import Record
@@ -29,6 +30,9 @@ NOT_A_MATCH = "marked as no duplicate of the kept one"
 TOO_SMALL = "smaller than the minimum size"
 SAME_FOLDER = "in the same folder as the kept one"
 TOO_FAR = "farther from the kept one than the maximum distance"
+IS_RAW = "camera raw: the kept one has none of its raw data"
+OTHER_FRAMES = "has further frames or pages, which were not compared"
+LARGER = "truncated, but with more pixels than the kept one: look at both"
 KEPT_ELSEWHERE = "kept in another group"
 REMOVED_ELSEWHERE = "removed with another group"
 NOTHING_KEPT = "the file of the image to keep is missing, or it has none"
@@ -256,6 +260,8 @@ class Planner:
             return SAME_FOLDER
         if self._is_too_far(kept.record, record, cluster):
             return TOO_FAR
+        if (loss := _loss(candidate, kept)) is not None:
+            return loss
         for name, at in candidate.names:
             reason = self._action.obstacle(at, kept.status, same_bytes=name.sha256 == kept.record.sha256)
             if reason is not None:
@@ -310,6 +316,19 @@ def _group(cluster: Cluster, images: Sequence[CleanupImage]) -> CleanupGroup:
 
 def _skip(candidate: Candidate, reason: str) -> list[CleanupImage]:
     return [CleanupImage(r, "skip", IS_LINK if status.is_link else reason) for r, status in candidate.names]
+
+
+def _loss(candidate: Candidate, kept: Candidate) -> str | None:
+    """What a file has, by its record, that the kept one may not have; None where their bytes or pixels are the same."""
+    record, other = candidate.record, kept.record
+    if record.sha256 == other.sha256 or (record.pixels is not None and record.pixels == other.pixels):
+        return None
+    if record.format == RAW and other.format != RAW:
+        return IS_RAW
+    if record.frames > 1:
+        return OTHER_FRAMES
+    is_larger = record.width * record.height > other.width * other.height
+    return LARGER if record.truncated and is_larger else None
 
 
 def _is_named(candidate: Candidate, keys: Collection[str]) -> bool:

@@ -18,7 +18,11 @@ FORMAT_ORDER = ("TIFF", "PNG", "BMP", "HEIF", "JPEG", "AVIF", "WEBP", "GIF")
 """Formats without loss first, then in the order in which cameras rather than web sites make them."""
 LOSSLESS = ("TIFF", "PNG", "BMP", "PPM", "TGA")
 """Formats that keep all pixels, in many more bytes than a JPEG."""
+_PALETTE = "GIF"
+"""Without loss for a drawing, which takes fewer bytes than as a JPEG; a photo takes more, and loses most colors."""
 _FORMAT_NAMES = {"JPG": "JPEG", "TIF": "TIFF", "HEIC": "HEIF"}
+MAX_BORDER_NOISE = 0.05
+"""Images of one size have equally many pixels where their borders differ by less than this share of the area."""
 NEVER = "9999"
 """Sorts after the capture time of every image that has one."""
 
@@ -41,6 +45,11 @@ class Candidate:
         """Whether some names are not names of its own, but lead to it by a symbolic link or a second mount."""
         paths = {os.path.realpath(status.path) for _, status in self.names} if len(self.names) > 1 else set()
         return len(self.names) > self.status.names or 0 < len(paths) < len(self.names)
+
+    @property
+    def size(self) -> tuple[int, ...]:
+        """Shorter and longer side: the same for a turned copy."""
+        return tuple(sorted((self.record.width, self.record.height)))
 
     @property
     def pixels(self) -> int:
@@ -90,6 +99,19 @@ def _of_bytes(value: Callable[[Candidate], Any]) -> Values:
     return values
 
 
+def _pixels(candidates: Sequence[Candidate]) -> list[int]:
+    """Pixels without added borders; of images of one size the most that any has, where the borders hardly differ.
+
+    How wide a border is differs a little with compression, and with the scale at which a JPEG was read.
+    """
+    most: dict[tuple[int, ...], int] = {}
+    for one in candidates:
+        most[one.size] = max(most.get(one.size, 0), one.pixels)
+    return [
+        most[one.size] if one.pixels >= (1 - MAX_BORDER_NOISE) * most[one.size] else one.pixels for one in candidates
+    ]
+
+
 def _not_converted(candidates: Sequence[Candidate]) -> list[bool]:
     """Whether a file was not made from another one by a conversion that adds bytes, but no quality.
 
@@ -100,13 +122,29 @@ def _not_converted(candidates: Sequence[Candidate]) -> list[bool]:
     return [record.format not in LOSSLESS or record.pixels not in of_jpegs for record in records]
 
 
+def _qualities(candidates: Sequence[Candidate]) -> list[tuple[int, float]]:
+    """Formats without loss before others, and then by bytes for the pixels: the more, the less was compressed."""
+    lossless = (*LOSSLESS, _PALETTE)
+    lossy = [candidate.bytes_per_pixel for candidate in candidates if candidate.record.format not in lossless]
+    least = min(lossy, default=math.inf)
+    return [(_loss_rank(candidate, least), candidate.bytes_per_pixel) for candidate in candidates]
+
+
+def _loss_rank(candidate: Candidate, least_lossy: float) -> int:
+    if candidate.record.format == _PALETTE:
+        return 2 if candidate.bytes_per_pixel < least_lossy else 0
+    return 2 if candidate.record.format in LOSSLESS else 1
+
+
+_COMPLETE = Rule("complete", _each(lambda c: not c.record.truncated), "complete", "truncated: pixels are missing")
+"""Comes before all other rules: what is missing in one file may be nowhere else."""
 _RULES: Mapping[str, Rule] = {
     rule.name: rule
     for rule in (
-        Rule("pixels", _of_bytes(lambda c: c.pixels), "most pixels", "fewer pixels"),
+        Rule("pixels", _pixels, "most pixels", "fewer pixels"),
         Rule("exif", _of_bytes(lambda c: c.exif.has_exif), "has EXIF data", "no EXIF data"),
         Rule("conversion", _not_converted, "the JPEG that was converted", "converted from a JPEG"),
-        Rule("quality", _of_bytes(lambda c: c.bytes_per_pixel), "least compressed", "more compressed"),
+        Rule("quality", _qualities, "least compressed", "more compressed"),
         Rule("oldest", _of_bytes(lambda c: _Earlier(c.exif.taken or NEVER)), "taken first", "taken later, or unknown"),
     )
 }
@@ -187,7 +225,7 @@ def choose(candidates: Sequence[Candidate], rules: Sequence[Rule]) -> tuple[Cand
     """Return the candidate to keep, and for each candidate why it is kept or not."""
     reasons: dict[Candidate, str] = {}
     left = list(candidates)
-    for rule in (*rules, *_TIE_BREAKERS):
+    for rule in (_COMPLETE, *rules, *_TIE_BREAKERS):
         if len(left) == 1:
             break
         values = rule.values(left)

@@ -11,7 +11,7 @@ from typing import Any
 import typer
 
 from lookalike.cli.exit_codes import ExitCode, error_object, exit_code, usage_error_object
-from lookalike.cli.options import Session, app
+from lookalike.cli.options import WITH_VALUE, Session, app
 from lookalike.cli.output import emit, print_error, printable
 from lookalike.errors import LookalikeError
 
@@ -49,8 +49,6 @@ COMMANDS = {
 """By module, in the order of `lookalike --help`: the commands, or the group of commands, that it declares."""
 _MODULE_OF = {name: module for module, names in COMMANDS.items() for name in names}
 _ORDER = {name: place for place, name in enumerate(_MODULE_OF)}
-_WITH_VALUE = ("-g", "--gallery", "--tenant", "--server")
-"""The options before a command's name that take a value."""
 
 
 def main() -> None:
@@ -118,7 +116,7 @@ def _name_in(arguments: Sequence[str]) -> str:
     """The first argument that is no option and no option's value; empty where there is none."""
     remaining = iter(arguments)
     for argument in remaining:
-        if argument in _WITH_VALUE:
+        if argument in WITH_VALUE:
             next(remaining, None)
         elif not argument.startswith("-"):
             return argument

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 COMMON = "Common options"
 OUTPUT_FORMATS = ("table", "json", "csv")
+WITH_VALUE = ("-g", "--gallery", "--tenant", "--server")
+"""The common options that take a value."""
 
 
 def option(usage: str, text: str, *, show_default: bool = False, **settings: Any) -> Any:
@@ -80,7 +82,18 @@ class Command(_Parameters, TyperCommand):
 
 
 class Group(_Parameters, TyperGroup):
-    """A group of commands."""
+    """A group of commands, whose common options may also stand before a command's name."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, args if ctx.parent is None else _behind_the_name(args))
+
+
+def _behind_the_name(arguments: list[str]) -> list[str]:
+    """The arguments of a group with the common options before a command's name behind it; none where it is missing."""
+    at = 0
+    while at < len(arguments) and (name := arguments[at].partition("=")[0]) in (*WITH_VALUE, "--json"):
+        at += 2 if name in WITH_VALUE and "=" not in arguments[at] else 1
+    return [arguments[at], *arguments[:at], *arguments[at + 1 :]] if at < len(arguments) else []
 
 
 def flag(names: str, text: str, **settings: Any) -> Any:

@@ -35,7 +35,12 @@ MAX_CHARACTERS = 32 * 1024 * 1024
 
 
 def image_path(key: str) -> str:
-    """The path of an image; raises BadInput for the empty key, NotFound for one that no image can have."""
+    """The path of an image; raises BadInput for the empty key, NotFound for one that no image can have.
+
+    Raises TypeError for what is no text.
+    """
+    if not isinstance(key, str):
+        raise TypeError(f"key is text, not {key!r}")
     if not key:
         raise BadInput("an image's key must not be empty")
     try:
@@ -80,20 +85,25 @@ def search_batch_body(sources: Sequence[Mapping[str, str]], options: SearchOptio
     return lambda: {"json": {"images": sources, **fields}}
 
 
+def _plain(number: Any, kind: type[int] | type[float]) -> int | float | None:
+    """A number of any library, such as numpy's, as JSON takes it."""
+    return None if number is None else kind(number)
+
+
 def _search_fields(options: SearchOptions) -> dict[str, Any]:
     check_search_options(options)
     return {
-        "k": options.get("k"),
-        "page": options.get("page"),
-        "threshold": options.get("threshold"),
-        "max_false": options.get("max_false"),
+        "k": _plain(options.get("k"), int),
+        "page": _plain(options.get("page"), int),
+        "threshold": _plain(options.get("threshold"), float),
+        "max_false": _plain(options.get("max_false"), float),
         "pipelines": list(options.get("pipelines") or ()) or None,
         "filter": _json_filter(options.get("filter") or {}) or None,
         "engine_filter": options.get("engine_filter"),
         "orientations": options.get("orientations"),
-        "min_sequence": options.get("min_sequence"),
+        "min_sequence": _plain(options.get("min_sequence"), int),
         "verify": options.get("verify"),
-        "verify_ms": options.get("verify_ms"),
+        "verify_ms": _plain(options.get("verify_ms"), float),
         "deep": options.get("deep"),
         "tenants": "all" if options.get("tenant", DEFAULT_TENANT) is None else None,
     }
@@ -104,8 +114,8 @@ def why_not_body(query: Query, key: str, options: SearchOptions, limits: Limits)
     check_search_options(options)
     fields: dict[str, Any] = {
         "key": key,
-        "k": options.get("k"),
-        "threshold": options.get("threshold"),
+        "k": _plain(options.get("k"), int),
+        "threshold": _plain(options.get("threshold"), float),
         "pipelines": list(options.get("pipelines") or ()) or None,
         "filter": _json_filter(options.get("filter") or {}) or None,
     }

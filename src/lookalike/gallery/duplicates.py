@@ -32,9 +32,9 @@ Preference = Callable[[Record], tuple[Any, ...]]
 """The sort key of an image: that with the lowest one of those linked together is the representative."""
 
 
-def most_pixels(image: Record) -> tuple[int, int, str]:
-    """Most pixels first, then most bytes, then the lowest key."""
-    return -image.width * image.height, -image.nbytes, image.key
+def complete_and_large(image: Record) -> tuple[bool, int, int, str]:
+    """Complete images before truncated ones, then most pixels, then most bytes, then the lowest key."""
+    return image.truncated, -image.width * image.height, -image.nbytes, image.key
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class ClusterOptions:
     """How copies are confirmed and representatives chosen; without `check` every link counts."""
 
     check: PairCheck | None = None
-    preference: Preference = most_pixels
+    preference: Preference = complete_and_large
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,27 +4,40 @@ import functools
 import json
 import re
 from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
 from typing import Any, get_args
 
 from lookalike.catalog import Catalog
+from lookalike.catalog.built_in_attributes import BUILT_IN, PREFIXES
 from lookalike.errors import UnsupportedQuery
 from lookalike.results import Filter
 from lookalike.types import Condition, Op, ResolvedFilter
 
 OPS: tuple[Op, ...] = get_args(Op)
+MIN_SIMILARITY = 0.8
+"""Of an attribute's name to a built-in one, from which on it is taken for that; below, it is one of the user's own."""
 _SYMBOLS = {"!=": "ne", "<=": "lte", ">=": "gte", "=": "eq", "<": "lt", ">": "gt"}
 _CONDITION = re.compile(r"^\s*([\w.:-]+)\s*(!=|<=|>=|=|<|>)\s*(.*?)\s*$", re.DOTALL)
 
 
 def conditions_of(filter: Filter) -> tuple[Condition, ...]:
-    """Return the conditions of a filter; raises UnsupportedQuery for an unknown operator."""
+    """Return the conditions of a filter; raises UnsupportedQuery for an unknown operator or a misspelled attribute."""
     conditions = []
     for attribute, test in filter.items():
+        _check_name(attribute)
         for op, value in test.items() if isinstance(test, Mapping) else [("eq", test)]:
             if op not in OPS:
                 raise UnsupportedQuery(f"unknown operator {op!r} for {attribute!r}; the operators are {', '.join(OPS)}")
             conditions.append(Condition(attribute, op, tuple(value) if op == "in" else value))
     return tuple(conditions)
+
+
+def _check_name(attribute: str) -> None:
+    """Refuse a misspelled built-in attribute, which no image would have, and which `ne` would find on every image."""
+    if not attribute.startswith(PREFIXES) or attribute in BUILT_IN:
+        return
+    if similar := get_close_matches(attribute, BUILT_IN, n=1, cutoff=MIN_SIMILARITY):
+        raise UnsupportedQuery(f"there is no built-in attribute {attribute!r}; did you mean {similar[0]!r}?")
 
 
 def parse_filter(conditions: Iterable[str]) -> dict[str, dict[str, Any]]:

@@ -38,7 +38,7 @@ from lookalike.gallery.verification_records import RecordMaker, complete_records
 from lookalike.gallery.writer_lock import WriterLock
 from lookalike.gallery_calibration import GalleryCalibration
 from lookalike.image_files import files_of
-from lookalike.imaging import Limits, encode_pixels
+from lookalike.imaging import Limits, encode_pixels, make_jpeg
 from lookalike.imaging.decode_pool.pool import INLINE_LIMIT
 from lookalike.interfaces import GalleryAPI, OrientedEncoder
 from lookalike.pipeline import Calibration
@@ -291,13 +291,14 @@ class Gallery(GalleryAPI):
     def get_thumbnail(self, key: str, *, tenant: str = DEFAULT_TENANT, size: int = THUMBNAIL_SIZE) -> bytes:
         return self._thumbnails.get(self._tenant_of(tenant, key), key, size)
 
-    def get_original(self, key: str, *, tenant: str = DEFAULT_TENANT) -> bytes:
-        """Return the bytes of the file that an image was added from.
+    def get_original(self, key: str, *, tenant: str = DEFAULT_TENANT, as_jpeg: bool = False) -> bytes:
+        """Return the bytes of the file that an image was added from, or a JPEG of it in full size.
 
         Raises NotFound for an unknown key, an image that was added as bytes, and a file that is gone or has changed;
         Unavailable where an object store is down.
         """
-        return self._originals.read_original(self.get(key, tenant=tenant))
+        data = self._originals.read_original(self.get(key, tenant=tenant))
+        return make_jpeg(data, limits=self.limits) if as_jpeg else data
 
     def ls(
         self,
@@ -500,6 +501,8 @@ class Gallery(GalleryAPI):
         expected: Precondition = None,
         exif: bool = True,
     ) -> Outcome:
+        if isinstance(expected, str) and expected != "absent":
+            raise TypeError(f'expected is a sequence number, "absent" or None, not {expected!r}')
         with self._lock:
             ingest = self._ingest(tenant, exif=exif)
             source = data if isinstance(data, str | Path | bytes) else encode_pixels(data)

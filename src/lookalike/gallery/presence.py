@@ -1,6 +1,7 @@
 """Which images' files are gone, and which folders are away as a whole, as an unplugged disk is."""
 
 import os
+import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,14 +16,13 @@ FileId = tuple[int, int]
 
 
 def is_gone(path: str) -> bool:
-    """Return whether there is no file at a path; one that cannot be looked at is not gone."""
+    """Return whether there is no file at a path, or a folder; one that cannot be looked at is not gone."""
     try:
-        os.stat(path)  # noqa: PTH116 - for every hit of a search
+        return stat.S_ISDIR(os.stat(path).st_mode)  # noqa: PTH116 - for every hit of a search
     except (FileNotFoundError, NotADirectoryError):
         return True
     except (OSError, ValueError):
         return False
-    return False
 
 
 def is_away(folder: str) -> bool:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from lookalike.imaging.preprocessing import read_and_prepare as read_and_prepare
     from lookalike.imaging.resizing import reduce_to as reduce_to
     from lookalike.imaging.resizing import resize_to as resize_to
+    from lookalike.imaging.thumbnails import make_jpeg as make_jpeg
     from lookalike.imaging.thumbnails import make_thumbnail as make_thumbnail
     from lookalike.imaging.thumbnails import thumbnail_of as thumbnail_of
 
@@ -29,7 +30,7 @@ _MODULES = {
     "pixels": ("encode_pixels",),
     "preprocessing": ("prepare", "read_and_prepare"),
     "resizing": ("reduce_to", "resize_to"),
-    "thumbnails": ("make_thumbnail", "thumbnail_of"),
+    "thumbnails": ("make_jpeg", "make_thumbnail", "thumbnail_of"),
 }
 
 

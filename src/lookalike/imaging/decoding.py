@@ -33,8 +33,14 @@ MAX_DAMAGED_SHARE: Final = 0.02
 _TOO_LARGE: Final = "decompression bomb|security limit|memory allocation|too large"
 _COMPRESSED_METADATA: Final = "max_text_chunk|max_text_memory"
 _TRUNCATED: Final = "truncated|end of file|unexpected end|too small|buffer is not large enough|no more images"
+_PSD_MODE: Final = r"\((\d+), (16|32)\)"
+"""What the reader of PSD says of a color mode and bits that it does not know."""
+_BIG_ENDIAN_BIGTIFF: Final = b"MM\0+"
+"""Pillow takes it for an ordinary TIFF without any fields."""
 _NO_DETAIL: Final = "Generic Error"
-_UNSUPPORTED: Final = "unknown pixel mode|unknown data organization|unknown tga|unsupported|not supported|not installed"
+_UNSUPPORTED: Final = (
+    "unknown pixel mode|unknown data organization|unknown tga|unsupported|not supported|not installed|not configured"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,17 +117,26 @@ def _decode_any(data: bytes, kind: str, request: _Request) -> Decoded:
     request.check_time()
     if rejection.reason not in _RECOVERABLE and not (kind == "PNG" and rejection.reason == "too_many_pixels"):
         raise rejection
-    decoded = _decode_whole(data, request) if kind == "JPEG" and (request.grey or request.box) else None
+    decoded = None
+    if kind == "JPEG" and (request.grey or request.box):
+        decoded = _decode_otherwise(data, kind, replace(request, box=None), reduced=False)
     decoded = decoded or _decode_repaired(data, kind, request)
+    if decoded is None and kind == "TIFF":
+        decoded = _decode_otherwise(data, kind, replace(request, digest_pixels=0), reader=formats.open_by_libtiff)
     if decoded is None:
         raise rejection
     return decoded
 
 
-def _decode_whole(data: bytes, request: _Request) -> Decoded | None:
-    """Decode a JPEG that cannot be decoded at a reduced scale, such as a lossless one; None where that fails too."""
+def _decode_otherwise(
+    data: bytes, kind: str, request: _Request, *, reduced: bool = True, reader: formats.Reader | None = None
+) -> Decoded | None:
+    """Decode in another way; None where that fails too.
+
+    A JPEG may not be decodable at a reduced scale, such as a lossless one, and a TIFF by libtiff alone.
+    """
     try:
-        return _decode(data, "JPEG", replace(request, box=None), reduced=False)
+        return _decode(data, kind, request, reduced=reduced, reader=reader)
     except ImageRejected:
         raise
     except Exception:  # noqa: BLE001 - damaged files make the readers raise anything
@@ -131,18 +146,23 @@ def _decode_whole(data: bytes, request: _Request) -> Decoded | None:
 
 def _decode_repaired(data: bytes, kind: str, request: _Request) -> Decoded | None:
     """Decode what can be recovered of a file; None where that is nothing."""
-    repaired = recovery.repair(data, kind, request.limits.max_pixels)
-    if repaired is None:
-        return None
-    if repaired.truncated:
-        request = replace(request, digest_pixels=0)
     try:
-        decoded = _decode(repaired.data, kind, request)
+        for repaired in recovery.repairs(data, kind, request.limits.max_pixels):
+            decoded = _decode_one_repair(repaired, kind, request)
+            if decoded is not None:
+                return decoded
     except ImageRejected:
         raise
-    except Exception:  # noqa: BLE001 - see above
-        return None
-    if repaired.truncated and not _has_content(decoded.rgb):
+    except Exception:  # noqa: BLE001 - damaged headers make the repair itself raise anything
+        request.check_time()
+    return None
+
+
+def _decode_one_repair(repaired: recovery.Repaired, kind: str, request: _Request) -> Decoded | None:
+    without_digest = replace(request, digest_pixels=0)
+    exact = without_digest if repaired.truncated or repaired.reduced else request
+    decoded = _decode_otherwise(repaired.data, kind, exact)
+    if decoded is None or (repaired.truncated and not _has_content(decoded.rgb)):
         return None
     return replace(decoded, truncated=repaired.truncated or decoded.truncated)
 
@@ -181,9 +201,11 @@ def _decode_raw(data: bytes, request: _Request) -> Decoded:
     )
 
 
-def _decode(data: bytes, kind: str, request: _Request, *, reduced: bool = True) -> Decoded:
+def _decode(
+    data: bytes, kind: str, request: _Request, *, reduced: bool = True, reader: formats.Reader | None = None
+) -> Decoded:
     limits, grey = request.limits, request.grey
-    file = formats.READERS[kind](io.BytesIO(data))
+    file = (reader or formats.READERS[kind])(io.BytesIO(data))
     limits.check_size(*file.size)
     frames = containers.count_frames(file, kind, data, limits.max_frames + 1)
     limits.check_frames(frames)
@@ -244,8 +266,12 @@ def _decode(data: bytes, kind: str, request: _Request, *, reduced: bool = True) 
 
 def _load_tiff(file: ImageFile.ImageFile) -> bool:
     """Load a compressed TIFF, and return whether lines of it are damaged; raises ImageRejected where most may be."""
-    with decoding_errors() as errors:
-        file.load()
+    errors: list[str] = []
+    try:
+        with decoding_errors() as errors:
+            file.load()
+    except OSError as error:  # a number, and libtiff's messages say more
+        raise OSError(errors[0] if errors else str(error)) from error
     if len(errors) > MAX_DAMAGED_SHARE * file.height:
         remedy = "use another copy, or save it again."
         raise ImageRejected("damaged", f"This TIFF file is damaged ({errors[0]} and {len(errors)} in all): {remedy}")
@@ -271,7 +297,7 @@ def _draft(
 
 def _rejection(error: Exception, data: bytes, kind: str) -> ImageRejected:
     name = "HEIC" if kind == "HEIF" else kind
-    detail = _detail(error)
+    detail = "big-endian BigTIFF is not supported" if data.startswith(_BIG_ENDIAN_BIGTIFF) else _detail(error)
     lowered = detail.lower()
     if re.search(_COMPRESSED_METADATA, lowered):
         text = f"The metadata of this {name} file decompresses to a huge size ({detail}): save it without metadata."
@@ -291,6 +317,8 @@ def _rejection(error: Exception, data: bytes, kind: str) -> ImageRejected:
 def _detail(error: Exception) -> str:
     """The reader's message in one line, without advice to its developers."""
     first = re.split(r"\n|(?<=\.) Please build ", str(error).strip())[0].strip().rstrip(".")
+    if unknown := re.fullmatch(_PSD_MODE, first):
+        return f"color mode {unknown[1]} of {unknown[2]} bits is not supported"
     return "its reader says no more" if first == _NO_DETAIL else first or type(error).__name__
 
 

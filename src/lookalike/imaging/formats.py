@@ -4,7 +4,7 @@ import io
 import re
 from collections.abc import Callable
 from importlib import import_module
-from typing import Final
+from typing import Any, Final
 
 from PIL import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
@@ -102,6 +102,9 @@ _PPM: Final = re.compile(rb"P[1-6](?:\s|#[^\n]*\n)+\d+(?:\s|#[^\n]*\n)+\d+\s")
 TGA_FOOTER: Final = b"TRUEVISION-XFILE.\0"
 _TGA_TYPES: Final = {1: (8,), 2: (15, 16, 24, 32), 3: (8, 16), 9: (8,), 10: (15, 16, 24, 32), 11: (8, 16)}
 """Truevision TGA 2.0: bits of a pixel by image type; from 8 on, types are run-length encoded."""
+_BITS_PER_SAMPLE, _PHOTOMETRIC, _PLANAR_CONFIGURATION = 258, 262, 284
+_YCBCR: Final = 6
+"""TIFF 6.0: tags, and the photometric interpretation of luma and chroma."""
 _CONTROL: Final = frozenset(range(0x20)) - frozenset(b"\t\n\f\r")
 
 
@@ -128,6 +131,24 @@ def identify(data: bytes) -> str:
     if _is_tga(data):
         return "TGA"
     raise _by_text(data[:1024])
+
+
+def open_by_libtiff(file: io.BytesIO) -> ImageFile.ImageFile:
+    """An uncompressed TIFF of 8 bits, to be loaded by libtiff, which reads more: subsampled YCbCr, any tiles.
+
+    Raises SyntaxError for other ones, which are loaded by libtiff anyway, or in another byte order.
+    """
+    image: Any = READERS["TIFF"](file)
+    depths = image.tag_v2.get(_BITS_PER_SAMPLE, (1,))
+    if image.use_load_libtiff or max(depths) != 8 or not image.tile:
+        raise SyntaxError("not an uncompressed TIFF of 8 bits")
+    layout = image.tile[0].args[0] if image.tag_v2.get(_PLANAR_CONFIGURATION, 1) == 1 else image.mode
+    if image.tag_v2.get(_PHOTOMETRIC) == _YCBCR:
+        image._mode, layout = "RGB", "RGBX"
+    image.tile = [ImageFile._Tile("libtiff", (0, 0, *image.size), 0, (layout, False, image.tag_v2.offset))]
+    image.use_load_libtiff = True
+    opened: ImageFile.ImageFile = image
+    return opened
 
 
 def open_frames(data: bytes, kind: str) -> ImageFile.ImageFile:

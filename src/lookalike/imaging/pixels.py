@@ -8,26 +8,34 @@ from lookalike.errors import ImageRejected
 
 LOSSLESS_MODES = frozenset(("1", "L", "LA", "P", "RGB", "RGBA", "I;16"))
 """Modes of Pillow that PNG stores without loss."""
-CONVERTED_MODES = frozenset(("CMYK", "YCbCr", "LAB", "HSV", "La", "RGBa", "PA", "RGBX"))
-"""Modes of eight bits that PNG has not; converted to RGBA or RGB."""
+CONVERTED_MODES = dict.fromkeys(("CMYK", "YCbCr", "LAB", "HSV", "RGBX"), "RGB") | {
+    "La": "LA",
+    "RGBa": "RGBA",
+    "PA": "RGBA",
+}
+"""Modes of eight bits that PNG has not, and what they are converted to."""
+CHANNELS = {np.dtype(np.uint8): (1, 2, 3, 4), np.dtype(np.uint16): (1,), np.dtype(np.bool_): (1,)}
+"""Channels of arrays that are read, by dtype: grey, grey and alpha, RGB, RGBA."""
 
 
 def encode_pixels(image: object) -> bytes:
     """Return an image as a PNG with the same pixels, upright as its EXIF orientation says.
 
     Args:
-        image: A `PIL.Image.Image`, or an array of uint8: (height, width), or (height, width, 3 or 4) for RGB and RGBA.
+        image: A `PIL.Image.Image`, or an array: of uint8, (height, width) or (height, width, channels) with 1 to 4
+            channels (grey, grey and alpha, RGB, RGBA); of uint16 or bool, with one.
 
     Raises:
         TypeError: It is neither.
-        ImageRejected: The array has another shape or dtype, the image a mode that is not of eight bits, or its file
-            cannot be read.
+        ImageRejected: The array has another shape or dtype, the image a mode that is neither of eight bits nor of
+            sixteen, or its file cannot be read.
     """
     from PIL import Image, ImageOps  # noqa: PLC0415 - the client imports this module, and Pillow only for such images
 
     if isinstance(image, np.ndarray):
         _check_array(image)
-        image = Image.fromarray(np.ascontiguousarray(image))
+        single = image.ndim == 3 and image.shape[2] == 1
+        image = Image.fromarray(np.ascontiguousarray(image[..., 0] if single else image))
     if not isinstance(image, Image.Image):
         raise TypeError(
             f"an image is a path, bytes, a PIL image, a numpy array or a StoredImage, not {type(image).__name__}"
@@ -35,7 +43,7 @@ def encode_pixels(image: object) -> bytes:
     try:
         upright = ImageOps.exif_transpose(image)
         if upright.mode in CONVERTED_MODES:
-            upright = upright.convert("RGBA" if upright.mode in ("La", "RGBa", "PA") else "RGB")
+            upright = upright.convert(CONVERTED_MODES[upright.mode])
         if upright.mode not in LOSSLESS_MODES:
             raise ImageRejected("unsupported", f"a PIL image of mode {upright.mode} is not read; convert it to RGB")
         file = io.BytesIO()
@@ -46,10 +54,11 @@ def encode_pixels(image: object) -> bytes:
 
 
 def _check_array(array: np.ndarray) -> None:
-    shaped = array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (3, 4))
-    if array.dtype != np.uint8 or not shaped or array.size == 0:
+    channels = array.shape[2] if array.ndim == 3 else 1
+    if array.ndim not in (2, 3) or channels not in CHANNELS.get(array.dtype, ()) or array.size == 0:
+        remedy = "; where its values are 0 to 1, give (255 * array).astype('uint8')" if array.dtype.kind == "f" else ""
         raise ImageRejected(
             "unsupported",
-            f"an array is uint8 of shape (height, width), (height, width, 3) or (height, width, 4), not {array.dtype} "
-            f"of shape {array.shape}",
+            "an array is uint8 of shape (height, width), (height, width, 3) or (height, width, 4), not "
+            f"{array.dtype} of shape {array.shape}{remedy}",
         )

@@ -12,8 +12,12 @@ from lookalike.imaging.tiff import COMPRESSION, Tiff
 FORMAT: Final = "RAW"
 MAX_CANDIDATES: Final = 4096
 """JPEG signatures that are followed; compressed raw data hold one by chance every 16 MiB."""
-SIGNATURES: Final = (b"IIU\0", b"IIRO", b"IIRS", b"MMOR", b"FUJIFILMCCD-RAW", b"FOVb")
-"""Of Panasonic, Olympus, Fujifilm and Sigma; other makers' files begin as TIFF, or as ISO media with brand `crx `."""
+SIGNATURES: Final = (
+    *(b"IIU\0", b"IIRO", b"IIRS", b"MMOR", b"FUJIFILMCCD-RAW", b"FOVb"),
+    *(b"\0MRM", b"II\x1a\0\0\0HEAPCCDR"),
+)
+"""Of Panasonic, Olympus, Fujifilm, Sigma, Minolta and Canon (CRW); other makers' files begin as TIFF, or as ISO media
+with brand `crx `."""
 
 _SOI: Final = b"\xff\xd8\xff"
 _WIDTH, _HEIGHT, _PHOTOMETRIC, _DNG_VERSION = 256, 257, 262, 50706

@@ -1,7 +1,8 @@
 """Files that viewers show although they break their format's rules, rewritten so that their readers take them.
 
-Missing end markers, damaged ancillary chunks and unusual bit fields lose no pixels. Of a file that ends early, what is
-there is kept, and the rest is filled; then pixels are missing. Nothing is invented for a file whose header is damaged.
+Missing end markers, damaged ancillary chunks, unusual bit fields and composites of 16 bits lose no pixels. Of a file
+that ends early, what is there is kept, and the rest is filled; then pixels are missing. Nothing is invented for a file
+whose header is damaged.
 """
 
 import math
@@ -22,12 +23,17 @@ from lookalike.types import Pixels
 PNG_SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
 _PNG_KEPT: Final = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND", b"iCCP", b"gAMA", b"cHRM", b"sRGB", b"eXIf"})
 """Chunks that determine what is shown; animation is left out, for a damaged file has one frame at most."""
+_PNG_SIZES: Final = {b"gAMA": 4, b"cHRM": 32, b"sRGB": 1}
+"""Bytes of chunks of one size; readers refuse files in which it is another one, though their checksum is right."""
 _PNG_ANIMATION: Final = b"acTL"
 _CHANNELS: Final = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 """PNG (W3C, section 11.2.1): channels by color type."""
 _ADAM7: Final = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
 """PNG (W3C, section 8.1): first column and row, and steps, of the passes of an interlaced image."""
+_MAX_PNG_FILTER: Final = 4
+"""PNG (W3C, section 9.2): the last of the filters that a row begins with."""
 _BLOCK: Final = 1 << 16
+_SMALL_BLOCK: Final = 1 << 8
 MAX_TGA_TRAILER: Final = 1024
 """Bytes after the pixels of a TGA without the footer of version 2."""
 MAX_PIXEL_BYTES: Final = 16
@@ -36,6 +42,10 @@ _JPEG_END: Final = b"\xff\xd9"
 _PROGRESSIVE, _SCAN = 0xC2, 0xDA
 _STUFFED: Final = frozenset({0x00, 0xFF, *range(0xD0, 0xD8)})
 """Bytes after 0xFF that are no marker with a length: data, padding, restarts."""
+_WEBP_PIXELS: Final = frozenset({b"VP8 ", b"VP8L"})
+_PSD_HEADER, _PSD_CHANNELS = 26, 4
+"""Bytes of a PSD's header, and channels that are shown at the most: colors and alpha, or CMYK."""
+_SHORTEST_BMP_HEADER, _BMP_HEADER = 16, 40
 _RLE: Final = {1: 8, 2: 4}
 """BMP: bits of a pixel by the compression numbers of run-length encoded images."""
 _BITFIELDS: Final = (3, 6)
@@ -43,31 +53,29 @@ _BITFIELDS: Final = (3, 6)
 
 
 class Repaired(NamedTuple):
-    """The rewritten file, and whether pixels are missing."""
+    """The rewritten file, whether pixels are missing, and whether channels of more than 8 bits were reduced."""
 
     data: bytes
     truncated: bool
+    reduced: bool = False
 
 
-def repair(data: bytes, kind: str, max_pixels: int) -> Repaired | None:
-    """The file, rewritten; None where its format is not repaired, or its header is damaged."""
+def repairs(data: bytes, kind: str, max_pixels: int) -> Iterator[Repaired]:
+    """The file, rewritten, in the ways to try in turn; none where its format is not repaired or its header damaged."""
     match kind:
         case "JPEG":
-            return Repaired(data + _JPEG_END, is_cut_jpeg(data))
-        case "PNG":
-            return _repair_png(data, max_pixels)
+            yield Repaired(data + _JPEG_END, is_cut_jpeg(data))
         case "GIF":
-            return _repair_gif(data, max_pixels)
-        case "BMP":
-            return _repair_bmp(data, max_pixels)
-        case "TGA":
-            return _repair_tga(data, max_pixels)
-        case "TIFF":
-            return _repair_tiff(data, max_pixels)
+            yield from _repair_gif(data, max_pixels)
         case "WEBP":
-            return _repair_webp(data)
-        case _:
-            return None
+            yield from _found(_repair_webp(data))
+        case "PNG" | "BMP" | "TGA" | "PSD" | "TIFF":
+            yield from _found(_REPAIRS[kind](data, max_pixels))
+
+
+def _found(repaired: Repaired | None) -> Iterator[Repaired]:
+    if repaired is not None:
+        yield repaired
 
 
 def is_cut_jpeg(data: bytes) -> bool:
@@ -95,12 +103,12 @@ def _has_all_coefficients(data: bytes) -> bool:
             continue
         if marker == _PROGRESSIVE:
             progressive = True
-            components = {data[i]: set() for i in range(at + 10, at + 10 + 3 * data[at + 9], 3) if i < len(data)}
-        if marker == _SCAN and progressive and at + 2 + length <= len(data):
+            components = {id_: set() for id_ in data[at + 10 : at + 2 + length : 3]}
+        if marker == _SCAN and progressive and length >= 6 and at + 2 + length <= len(data):
             first, last, low = data[at + length - 1], data[at + length], data[at + length + 1] & 0x0F
             if low == 0:
-                for i in range(at + 5, at + 5 + 2 * data[at + 4], 2):
-                    components.setdefault(data[i], set()).update(range(first, last + 1))
+                for id_ in data[at + 5 : at + length - 1 : 2]:
+                    components.setdefault(id_, set()).update(range(first, last + 1))
         at += 2 + length
     return all(len(coefficients) == 64 for coefficients in components.values())
 
@@ -117,25 +125,28 @@ def _repair_png(data: bytes, max_pixels: int) -> Repaired | None:
         animated |= name == _PNG_ANIMATION
         if name == b"IDAT":
             compressed.append(body)
-        elif name in _PNG_KEPT and valid and name != b"IEND" and not (name == b"iCCP" and _is_bomb(body)):
+        elif name in _PNG_KEPT and valid and name != b"IEND" and _is_usable(name, body):
             kept.append((name, body))
     if not header or not compressed or not 0 < math.prod(struct.unpack_from(">II", header)) <= max_pixels:
         return None
-    expected = _png_bytes(header)
-    pixels, missing = _complete(compressed, expected)
+    pixels, missing = _complete(compressed, _png_passes(header))
     written = PNG_SIGNATURE + b"".join(_png_chunk(name, body) for name, body in kept)
     written += b"".join(_png_chunk(b"IDAT", part) for part in pixels) + _png_chunk(b"IEND", b"")
     return Repaired(written, missing > 0 or animated)
 
 
-def _is_bomb(profile: bytes) -> bool:
-    """Whether an ICC profile (a name, a method, compressed data) decompresses to more than is used."""
+def _is_usable(name: bytes, body: bytes) -> bool:
+    return len(body) == _PNG_SIZES.get(name, len(body)) and (name != b"iCCP" or _has_profile(body))
+
+
+def _has_profile(body: bytes) -> bool:
+    """Whether an ICC profile (a name, a method, compressed data) decompresses, and to no more than is used."""
     inflate = zlib.decompressobj()
     try:
-        inflate.decompress(profile.partition(b"\0")[2][1:], MAX_PROFILE_BYTES)
+        found = inflate.decompress(body.partition(b"\0")[2][1:], MAX_PROFILE_BYTES)
     except zlib.error:
-        return True
-    return bool(inflate.unconsumed_tail)
+        return False
+    return bool(found) and not inflate.unconsumed_tail
 
 
 def _png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes, bool]]:
@@ -155,38 +166,42 @@ def _png_chunk(name: bytes, body: bytes) -> bytes:
     return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
 
 
-def _png_bytes(header: bytes) -> int:
-    """Bytes of the filtered rows of an image with this IHDR; 0 for an invalid one."""
+def _png_passes(header: bytes) -> list[tuple[int, int]]:
+    """Number and bytes of the filtered rows of each pass of an image with this IHDR; none for an invalid one."""
     width, height, bits, color, _, _, interlaced = struct.unpack(">IIBBBBB", header)
     pixel_bits = bits * _CHANNELS.get(color, 0)
-    if not interlaced:
-        return int(height * (1 + -(-width * pixel_bits // 8)))
-    total = 0
-    for left, top, across, down in _ADAM7:
-        columns, rows = -(-(width - left) // across), -(-(height - top) // down)
-        if columns > 0 and rows > 0:
-            total += rows * (1 + -(-columns * pixel_bits // 8))
-    return total
+    passes = _ADAM7 if interlaced else ((0, 0, 1, 1),)
+    sizes = [(-(-(height - top) // down), -(-(width - left) // across)) for left, top, across, down in passes]
+    return [(rows, 1 + -(-columns * pixel_bits // 8)) for rows, columns in sizes if rows > 0 and columns > 0]
 
 
-def _complete(compressed: list[bytes], expected: int) -> tuple[list[bytes], int]:
-    """The compressed rows, completed with zeros to the `expected` bytes, and how many were missing."""
-    inflate, deflate = zlib.decompressobj(), zlib.compressobj(1)
+def _invalid_filter(block: bytes, start: int, passes: list[tuple[int, int]]) -> int | None:
+    """The place in a block of filtered rows, which begins at `start`, of a filter that there is none of; else None."""
+    values = np.frombuffer(block, np.uint8)
+    begins = 0
+    for rows, size in passes:
+        end = begins + rows * size
+        if begins < start + len(block) and end > start:
+            first = begins + -(-max(start - begins, 0) // size) * size - start
+            invalid = np.flatnonzero(values[first : end - start : size] > _MAX_PNG_FILTER)
+            if len(invalid):
+                return first + int(invalid[0]) * size
+        begins = end
+    return None
+
+
+def _complete(compressed: list[bytes], passes: list[tuple[int, int]]) -> tuple[list[bytes], int]:
+    """The compressed rows up to damage, completed with zeros, and how many bytes were missing."""
+    expected = sum(rows * size for rows, size in passes)
+    deflate = zlib.compressobj(1)
     out: list[bytes] = []
     found = 0
-    try:
-        for body in compressed:
-            for start in range(0, len(body), _BLOCK):
-                pending = body[start : start + _BLOCK]
-                while pending and found < expected:
-                    rows = inflate.decompress(pending, min(_BLOCK * 16, expected - found))
-                    found += len(rows)
-                    out.append(deflate.compress(rows))
-                    if not rows and inflate.unconsumed_tail == pending:
-                        break
-                    pending = inflate.unconsumed_tail
-    except zlib.error:
-        pass  # what was inflated before is kept
+    for rows in _inflate(compressed, expected):
+        damaged = _invalid_filter(rows, found, passes)
+        out.append(deflate.compress(rows[:damaged]))
+        found += len(rows[:damaged])
+        if damaged is not None:
+            break
     missing = expected - found
     for start in range(0, missing, _BLOCK):
         out.append(deflate.compress(bytes(min(_BLOCK, missing - start))))
@@ -194,17 +209,36 @@ def _complete(compressed: list[bytes], expected: int) -> tuple[list[bytes], int]
     return [part for part in out if part], missing
 
 
-def _repair_gif(data: bytes, max_pixels: int) -> Repaired | None:
-    """Complete the first frame, if the file ends in it, with its color 0 (code 0 of the LZW data is that color)."""
+def _inflate(compressed: list[bytes], most: int) -> Iterator[bytes]:
+    """The decompressed data in blocks, at most so many bytes, up to an error, which costs a whole block."""
+    inflate = zlib.decompressobj()
+    found = 0
+    try:
+        for body in compressed:
+            for start in range(0, len(body), _SMALL_BLOCK):
+                pending = body[start : start + _SMALL_BLOCK]
+                while pending and found < most:
+                    block = inflate.decompress(pending, min(_BLOCK * 16, most - found))
+                    found += len(block)
+                    yield block
+                    if not block and inflate.unconsumed_tail == pending:
+                        break
+                    pending = inflate.unconsumed_tail
+    except zlib.error:
+        pass  # what was inflated before is kept
+
+
+def _repair_gif(data: bytes, max_pixels: int) -> Iterator[Repaired]:
+    """End the file after the first frame; or complete that with its color 0 (code 0 of the LZW data is that color)."""
     frame = containers.first_gif_frame(data)
     if frame is None or frame.pixels > max_pixels:
-        return None
+        return
     if frame.end is not None:
-        return Repaired(data[: frame.end] + b";", containers.gif_ends_early(data))
-    kept = data + bytes(frame.missing)
+        yield Repaired(data[: frame.end] + b";", containers.gif_ends_early(data))
+    kept = data + bytes(frame.missing) if frame.end is None else data[: frame.end - 1]
     zeros = -(-frame.pixels * 12 // 8)  # codes have at most 12 bits
     blocks = (b"\xff" + bytes(255)) * -(-zeros // 255)
-    return Repaired(kept + blocks + b"\0;", True)
+    yield Repaired(kept + blocks + b"\0;", True)
 
 
 def _repair_bmp(data: bytes, max_pixels: int) -> Repaired | None:
@@ -212,8 +246,10 @@ def _repair_bmp(data: bytes, max_pixels: int) -> Repaired | None:
 
     Bit fields become 8 bits a channel (BITMAPV4HEADER, BI_BITFIELDS), run-length encoded rows plain ones.
     """
-    if len(data) < 54 or int.from_bytes(data[14:18], "little") < 40:
+    if len(data) < 54:
         return None
+    if (size := int.from_bytes(data[14:18], "little")) < _BMP_HEADER:
+        return _with_usual_header(data, size)
     offset = int.from_bytes(data[10:14], "little")
     width, height = struct.unpack("<ii", data[18:26])
     bits, compression = struct.unpack("<HI", data[28:34])
@@ -234,13 +270,24 @@ def _repair_bmp(data: bytes, max_pixels: int) -> Repaired | None:
     masks = list(struct.unpack("<IIII", data[54:70].ljust(16, b"\0")))
     if compression == _BITFIELDS[0] and header_bytes < 56:
         masks[3] = 0  # three masks follow the header; what comes after them are colors or pixels
+    widest = (1 << bits) - 1
+    masks = [mask & widest for mask in masks]
     channels = [_field(rows[:, :width], mask, 255 if number == 3 else 0) for number, mask in enumerate(masks)]
     pixels = np.stack([channels[2], channels[1], channels[0], channels[3]], axis=-1)
     header = struct.pack("<IiiHHIIiiII", 108, width, height, 1, 32, 3, pixels.nbytes, 2835, 2835, 0, 0)
     header += struct.pack("<IIII", 0xFF0000, 0xFF00, 0xFF, 0xFF000000) + b"BGRs" + bytes(48)
     start = 14 + len(header)
     file = struct.pack("<2sIHHI", b"BM", start + pixels.nbytes, 0, 0, start) + header + pixels.tobytes()
-    return Repaired(file, end > len(data))
+    return Repaired(file, end > len(data), any(mask.bit_count() > 8 for mask in masks))
+
+
+def _with_usual_header(data: bytes, size: int) -> Repaired | None:
+    """The BMP with the header of Windows instead of a shorter one of OS/2 2.x, whose last fields may be left out."""
+    if not _SHORTEST_BMP_HEADER <= size < _BMP_HEADER:
+        return None
+    offset = int.from_bytes(data[10:14], "little") + _BMP_HEADER - size
+    header = struct.pack("<I", _BMP_HEADER) + data[18 : 14 + size].ljust(_BMP_HEADER - 4, b"\0")
+    return Repaired(data[:10] + struct.pack("<I", offset) + header + data[14 + size :], False)
 
 
 def _with_valid_palette(data: bytes, offset: int, bits: int) -> bytes:
@@ -348,10 +395,81 @@ def _without_tga_runs(data: bytes, start: int, expected: int, pixel_bytes: int) 
     return b"".join(parts)[:expected], at
 
 
-def _repair_webp(data: bytes) -> Repaired | None:
-    """Complete a file that ends early with zeros, from which its reader continues the last colors.
+def _repair_psd(data: bytes, max_pixels: int) -> Repaired | None:
+    """Write the composite of a PSD of 16 bits with the upper 8 (Adobe Photoshop File Formats Specification)."""
+    if len(data) < _PSD_HEADER:
+        return None
+    channels, height, width, bits = struct.unpack_from(">HIIH", data, 12)
+    if bits != 16 or not 0 < width * height <= max_pixels:
+        return None
+    start = _PSD_HEADER
+    for _ in range(3):  # colors, resources, layers
+        start += 4 + int.from_bytes(data[start : start + 4])
+    read, row = min(channels, _PSD_CHANNELS), width * 2
+    compression, at = int.from_bytes(data[start : start + 2]), start + 2
+    if compression == 0:
+        samples = data[at : at + read * height * row]
+    elif compression == 1:
+        sizes = struct.unpack_from(f">{channels * height}H", data, at)
+        at += 2 * len(sizes)
+        rows = []
+        for size in sizes[: read * height]:
+            rows.append(_unpack_bits(data[at : at + size])[:row])
+            at += size
+        samples = b"".join(rows)
+    else:
+        return None
+    if len(samples) != read * height * row:
+        return None
+    header = data[:12] + struct.pack(">HIIH", read, height, width, 8) + data[24:start]
+    return Repaired(header + bytes(2) + samples[::2], False, reduced=True)
 
-    What it shows beyond the end is not the image: at least half of the bytes must be there.
+
+def _unpack_bits(packed: bytes) -> bytes:
+    """The bytes of a row that was compressed by PackBits (TIFF 6.0, section 9)."""
+    parts: list[bytes] = []
+    at = 0
+    while at < len(packed):
+        count = packed[at]
+        if count < 128:
+            parts.append(packed[at + 1 : at + 2 + count])
+            at += 2 + count
+        else:
+            parts.append(packed[at + 1 : at + 2] * (257 - count) if count > 128 else b"")
+            at += 2 if count > 128 else 1
+    return b"".join(parts)
+
+
+def _repair_webp(data: bytes) -> Repaired | None:
+    """Drop metadata that are cut off, or complete pixels with zeros, from which the reader continues the last colors.
+
+    What it shows beyond the end is not the image: at least half of the bytes must be there. It may read more than are
+    missing, so that there are more zeros than that (RFC 9649, section 2.7: chunks).
     """
     size = int.from_bytes(data[4:8], "little") + 8
-    return Repaired(data + bytes(size - len(data)), True) if len(data) < size <= 2 * len(data) else None
+    if not len(data) < size <= 2 * len(data):
+        return None
+    at, names = 12, set()
+    while at + 8 <= len(data):
+        name, length = data[at : at + 4], int.from_bytes(data[at + 4 : at + 8], "little")
+        if at + 8 + length > len(data):
+            break
+        names.add(name)
+        at += 8 + length + length % 2
+    if names & _WEBP_PIXELS and b"ANIM" not in names:
+        return Repaired(data[:4] + struct.pack("<I", at - 8) + data[8:at].ljust(at - 8, b"\0"), False)
+    if data[at : at + 4] not in _WEBP_PIXELS:
+        return Repaired(data + bytes(size - len(data)), True)
+    zeros = max(2 * (size - len(data)), _BLOCK)
+    length = len(data) - at - 8 + zeros
+    chunk = data[at : at + 4] + struct.pack("<I", length) + data[at + 8 :] + bytes(zeros + length % 2)
+    return Repaired(data[:4] + struct.pack("<I", at + len(chunk) - 8) + data[8:at] + chunk, True)
+
+
+_REPAIRS: Final = {
+    "PNG": _repair_png,
+    "BMP": _repair_bmp,
+    "TGA": _repair_tga,
+    "PSD": _repair_psd,
+    "TIFF": _repair_tiff,
+}

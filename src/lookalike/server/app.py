@@ -13,7 +13,7 @@ from lookalike.server.app_state import AppState, ServeSettings
 from lookalike.server.middleware.access_log import RequestMiddleware
 from lookalike.server.middleware.authentication import AuthenticationMiddleware, Authenticator
 from lookalike.server.middleware.origin_check import AllowedHosts, OriginCheckMiddleware, SecurityHeadersMiddleware
-from lookalike.server.requests.query_parameters import check_query_parameters
+from lookalike.server.requests.query_parameters import check_body_is_read, check_query_parameters
 from lookalike.server.routes import (
     bulk_upload,
     changes,
@@ -79,7 +79,7 @@ def create_app(
         docs_url=None,  # they load scripts from other hosts; routes/docs.py does not
         redoc_url=None,
         redirect_slashes=False,
-        dependencies=[Depends(check_query_parameters)],
+        dependencies=[Depends(check_query_parameters), Depends(check_body_is_read)],
     )
     app.state.app_state = state
     app.openapi = lambda: openapi.describe(app)  # type: ignore[method-assign]

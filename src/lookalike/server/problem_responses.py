@@ -83,7 +83,10 @@ def _problem(kind: str, title: str, status: int, detail: str, request_id: str) -
 
 def describe_faults(errors: Sequence[Any]) -> str:
     """Validation errors with their locations, without the invalid values."""
-    described = [f"{'.'.join(str(part) for part in error['loc'])}: {error['msg']}" for error in errors[:MAX_REPORTED]]
+    described = [
+        ": ".join(filter(None, (".".join(map(str, error["loc"])), error["msg"].removeprefix("Value error, "))))
+        for error in errors[:MAX_REPORTED]
+    ]
     more = f"; and {len(errors) - MAX_REPORTED} more" if len(errors) > MAX_REPORTED else ""
     return "; ".join(described) + more
 

@@ -11,6 +11,13 @@ from lookalike.samples import sample_paths
 
 GRAVE = {"serious", "critical"}
 AXE = Axe().axe_script
+COLORS_JS = """(img) => {
+    const context = new OffscreenCanvas(16, 16).getContext("2d");
+    context.drawImage(img, 0, 0, 16, 16);
+    const {data} = context.getImageData(0, 0, 16, 16);
+    return Array.from({length: 256}, (_, at) => [...data.slice(4 * at, 4 * at + 4)]);
+}"""
+"""The colors of 16 x 16 places of an image, as the page shows it."""
 
 
 def sample(name: str) -> Path:

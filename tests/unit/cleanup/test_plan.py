@@ -14,6 +14,7 @@ from lookalike.cleanup import CleanupOptions, CleanupPlan, apply_cleanup, plan, 
 from lookalike.errors import BadInput, NotFound
 from lookalike.gallery import Gallery
 from lookalike.types import Item
+from tests.faults.test_mutated_files import raw
 from tests.support.cleanup_files import blocks, content, tree
 from tests.support.drawn_images import drawn, encoded
 
@@ -155,6 +156,69 @@ def test_copies_up_to_a_distance(gallery: Gallery, tmp_path: Path) -> None:
     near = plan_cleanup(gallery, CleanupOptions(max_distance=cluster.distance / 2))
     assert near.skipped == {plan.TOO_FAR: 1}
     assert plan_cleanup(gallery, CleanupOptions(max_distance=cluster.distance)).removed == 1
+
+
+def pages(kind: str, seeds: list[int]) -> bytes:
+    """A file of several frames or pages."""
+    images = [drawn(seed, (320, 240)) for seed in seeds]
+    return encoded(images[0], kind, save_all=True, append_images=images[1:])
+
+
+@pytest.mark.parametrize(("kind", "suffix"), [("TIFF", "tif"), ("GIF", "gif"), ("PNG", "png"), ("WEBP", "webp")])
+def test_frames_that_were_not_compared_are_left_alone(gallery: Gallery, tmp_path: Path, kind: str, suffix: str) -> None:
+    folder = tmp_path / "scans"
+    folder.mkdir()
+    for name, seeds in {"a": [1, 2, 3], "b": [1, 4], "the first alone": [1], "c": [1, 2, 3]}.items():
+        (folder / f"{name}.{suffix}").write_bytes(pages(kind, seeds))
+    gallery.add(folder)
+    found = marks(plan_cleanup(gallery, CleanupOptions(keep=["folder=" + str(folder), "oldest"])))
+    left = {key: reason for key, (mark, reason) in found.items() if mark == "skip"}
+    assert set(left.values()) == {plan.OTHER_FRAMES}
+    assert f"b.{suffix}" in {key for key, (mark, _) in found.items() if mark != "remove"}
+    removed = {key for key, (mark, _) in found.items() if mark == "remove"}
+    assert removed <= {f"the first alone.{suffix}", f"a.{suffix}", f"c.{suffix}"}
+    assert not {f"a.{suffix}", f"c.{suffix}"} <= removed  # the same bytes: one of them at the most
+    [kept] = of(plan_cleanup(gallery, CleanupOptions(exact_only=True)), "keep")
+    assert kept in (f"a.{suffix}", f"c.{suffix}")
+
+
+def test_a_camera_raw_file_is_no_copy_of_its_preview(gallery: Gallery, tmp_path: Path) -> None:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    jpeg = encoded(drawn(1, (320, 240)), "JPEG", quality=90)
+    data = raw(drawn(1, (320, 240)), jpeg)
+    for name in ("IMG_1.dng", "IMG_1 (2).dng"):
+        (folder / name).write_bytes(data)
+    (folder / "IMG_1.jpg").write_bytes(encoded(drawn(1, (1280, 960)), "JPEG", quality=90))
+    gallery.add(folder)
+    found = marks(plan_cleanup(gallery))
+    assert found["IMG_1.jpg"] == ("keep", "most pixels")
+    assert {found[name] for name in ("IMG_1.dng", "IMG_1 (2).dng")} == {("skip", plan.IS_RAW)}
+    made = marks(plan_cleanup(gallery, CleanupOptions(keep=["format=raw"])))
+    assert sorted(mark for mark, _ in made.values()) == ["keep", "remove", "remove"]
+    assert made["IMG_1.jpg"][0] == "remove"
+
+
+@pytest.mark.parametrize("format_", ["JPEG", "PNG"])
+def test_a_truncated_image_loses_to_a_complete_one_that_is_as_large(
+    gallery: Gallery, tmp_path: Path, format_: str
+) -> None:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    data = encoded(drawn(1, (640, 480)), format_)
+    (folder / "cut.png").write_bytes(data[: len(data) * 199 // 200])
+    (folder / "small.jpg").write_bytes(encoded(drawn(1, (160, 120)), "JPEG"))
+    gallery.add(folder)
+    assert marks(plan_cleanup(gallery)) == {
+        "small.jpg": ("keep", "complete"),
+        "cut.png": ("skip", plan.LARGER),
+    }
+    (folder / "whole.jpg").write_bytes(encoded(drawn(1, (640, 480)), "JPEG", quality=50))
+    gallery.add(folder)
+    found = marks(plan_cleanup(gallery))
+    assert found["whole.jpg"][0] == "keep"
+    assert found.get("cut.png", ("remove", "no copy of it"))[0] == "remove"
+    assert found["small.jpg"] == ("remove", "fewer pixels")
 
 
 def test_what_was_marked_as_no_duplicate_is_not_removed(full: Gallery) -> None:

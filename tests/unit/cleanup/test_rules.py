@@ -48,6 +48,7 @@ class Candidates:
         created: float = 0.0,
         reference: str | None = None,
         pixels: bytes | None = None,
+        truncated: bool = False,
     ) -> Candidate:
         number = next(self._numbers)
         path = self._folder / below / f"{number}.img"
@@ -72,6 +73,7 @@ class Candidates:
             created=created,
             updated=created,
             sequence=number,
+            truncated=truncated,
         )
         return Candidate([(record, status)], reference)
 
@@ -97,6 +99,36 @@ def test_quality_is_bytes_by_pixel(candidates: Candidates) -> None:
     half = encoded(image.resize((80, 60)), "JPEG", quality=95)
     larger = candidates.make(versions[0], size=(160, 120))
     assert kept([larger, candidates.make(half, size=(80, 60))], "quality") == 1
+
+
+@pytest.mark.parametrize("format_", ["PNG", "BMP", "TIFF", "PPM", "TGA"])
+@pytest.mark.parametrize("lossy", ["JPEG", "WEBP", "HEIF"])
+def test_formats_without_loss_are_better_than_others_of_more_bytes(
+    candidates: Candidates, format_: str, lossy: str
+) -> None:
+    document = candidates.make(b"1" * 300, format=format_)
+    photographed = candidates.make(b"2" * 900, format=lossy)
+    assert kept([document, photographed], "quality") == 0
+    assert kept([document, photographed, candidates.make(b"3" * 400, format=format_)], "quality") == 2
+
+
+def test_a_gif_is_without_loss_where_it_is_smaller(candidates: Candidates) -> None:
+    drawing, photo = candidates.make(b"1" * 300, format="GIF"), candidates.make(b"1" * 3000, format="GIF")
+    jpeg, png = candidates.make(b"2" * 900, format="JPEG"), candidates.make(b"3" * 500, format="PNG")
+    assert kept([drawing, jpeg], "quality") == 0
+    assert kept([photo, jpeg], "quality") == 1
+    assert kept([photo, jpeg, png], "quality") == 2
+    assert kept([photo, png], "quality") == 0
+
+
+@pytest.mark.parametrize("rule", ["pixels", "quality", "oldest", "exif", "format=jpeg/png"])
+def test_a_truncated_image_is_never_kept_in_place_of_a_complete_one(candidates: Candidates, rule: str) -> None:
+    tags = exif(TAKEN, "Ricoh")
+    cut = encoded(drawn(1, (160, 120)), "JPEG", quality=95, exif=tags)
+    cut_image = candidates.make(cut, size=(160, 120), format="JPEG", truncated=True)
+    complete = candidates.make(size=(80, 60))
+    assert kept([cut_image, complete], rule) == 1
+    assert kept([cut_image, candidates.make(size=(8, 6), truncated=True)], "pixels") == 0
 
 
 @pytest.mark.parametrize("format_", ["PNG", "BMP", "TIFF"])
@@ -215,3 +247,25 @@ def test_folders_contain_what_is_below(tmp_path: Path) -> None:
     inside = {name: folders.containing(str(tmp_path / name)) for name in ("a/x", "a/b/x", "ab/x", "c/link/b/x", "x")}
     assert [name for name, found in inside.items() if found] == ["a/x", "a/b/x", "c/link/b/x"]
     assert Folders([]).containing(str(tmp_path / "a/x")) is None
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_border_that_is_measured_a_little_otherwise_decides_nothing(candidates: Candidates, turned: bool) -> None:
+    """Of the original one more line of a dark edge was taken for a border than of its smaller, compressed copy."""
+    size = (30, 40) if turned else (40, 30)
+    original = candidates.make(size=(40, 30), border=Border(0, 0, 0, 1))
+    copy = candidates.make(encoded(drawn(1, size), "JPEG", quality=10), size=size, format="JPEG")
+    kept, reasons = choose([copy, original], parse_rules(["pixels", "quality"]))
+    assert (kept, reasons[copy]) == (original, "more compressed")
+
+
+def test_a_border_that_was_added_to_an_image_of_the_same_size_decides(candidates: Candidates) -> None:
+    framed = candidates.make(size=(40, 30), border=Border(4, 3, 4, 3))
+    copy = candidates.make(encoded(drawn(1, (40, 30)), "JPEG", quality=10), size=(40, 30), format="JPEG")
+    kept, reasons = choose([framed, copy], parse_rules(["pixels", "quality"]))
+    assert (kept, reasons[framed]) == (copy, "fewer pixels")
+
+
+def test_few_more_pixels_of_another_size_decide(candidates: Candidates) -> None:
+    smaller, larger = candidates.make(size=(40, 30)), candidates.make(b"few bytes", size=(41, 30))
+    assert choose([smaller, larger], parse_rules(["pixels", "quality"]))[0] is larger

@@ -36,6 +36,27 @@ def test_a_key_is_shown_once(gallery: Path) -> None:
     assert "not even" not in lookalike("keys", "create", "-g", gallery).text
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("-g", "GALLERY", "--json", "keys", "create", "--tenant", "bob"),
+        ("keys", "-g", "GALLERY", "--json", "create", "--tenant", "bob"),
+        ("keys", "--tenant", "bob", "--gallery=GALLERY", "create", "--json"),
+        ("keys", "create", "--gallery", "GALLERY", "--tenant", "bob", "--json"),
+    ],
+)
+def test_common_options_stand_anywhere_in_a_group(gallery: Path, arguments: tuple[str, ...]) -> None:
+    made = lookalike(*(argument.replace("GALLERY", str(gallery)) for argument in arguments))
+    assert (made.code, [key["tenant"] for key in made.lines]) == (0, ["bob"])
+
+
+def test_other_options_before_a_command_are_named() -> None:
+    refused = lookalike("keys", "--scope", "read", "create")
+    assert refused.code == 2
+    assert "No such option: --scope" in refused.err
+    assert "Usage:" in lookalike("keys", "--json").text
+
+
 def test_json(gallery: Path) -> None:
     made = lookalike(
         "keys", "create", "--any-tenant", "--label", "the shop", "--max-bytes", "1000", "--json", "-g", gallery

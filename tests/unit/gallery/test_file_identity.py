@@ -128,6 +128,28 @@ def test_a_copy_beside_a_link_target_is_a_duplicate(gallery: lookalike.Gallery, 
     assert outcomes(gallery.add(folder)) == {"1.png": "added", "copy.png": "duplicate"}
 
 
+def test_a_folder_in_place_of_a_file_is_no_file(gallery: lookalike.Gallery, tmp_path: Path) -> None:
+    folder = fill(tmp_path / "photos", 1, 2)
+    gallery.add(folder)
+    (folder / "1.png").unlink()
+    fill(folder / "1.png", 3)
+    assert outcomes(gallery.add(folder)) == {"1.png/3.png": "added", "2.png": "unchanged", "1.png": "missing"}
+    assert [record.key for record in gallery.ls() if record.missing] == ["1.png"]
+    assert gallery.prune(dry_run=False).keys == ("1.png",)
+
+
+def test_a_path_that_cannot_be_looked_at_is_rejected_and_the_others_are_added(
+    gallery: lookalike.Gallery, tmp_path: Path
+) -> None:
+    folder = fill(tmp_path / "photos", 1)
+    loop, long = tmp_path / "loop", tmp_path / ("x" * 300)
+    loop.symlink_to(loop)
+    found = {o.path: o.outcome for o in gallery.add([loop / "a.png", long, folder])}
+    assert found == {str(loop / "a.png"): "rejected", str(long): "rejected", str(folder / "1.png"): "added"}
+    with pytest.raises(NotFound, match="none"):
+        gallery.add([folder / "1.png" / "none", folder])
+
+
 def test_missing_files_are_reported_and_forgotten(gallery: lookalike.Gallery, tmp_path: Path) -> None:
     folder = fill(tmp_path / "pics", 1, 2, 3)
     shutil.copy(folder / "1.png", folder / "copy.png")

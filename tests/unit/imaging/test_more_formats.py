@@ -3,6 +3,7 @@
 import io
 import struct
 import zlib
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,8 @@ from PIL import Image
 from pillow_jxl import JpegXLImagePlugin  # noqa: F401 - registers the writer
 
 from lookalike.errors import ImageRejected
-from lookalike.imaging import jxl, prepare
+from lookalike.image_files import is_image_file
+from lookalike.imaging import jxl, prepare, recovery
 from lookalike.imaging.decoding import decode
 from lookalike.imaging.formats import size_by_header
 from lookalike.imaging.limits import Limits
@@ -95,6 +97,21 @@ def test_a_raw_file_is_its_largest_preview(orientation: int) -> None:
     assert prepare(bytes(data), ()).format == "RAW"
 
 
+@pytest.mark.parametrize(
+    "signature", [b"\0MRM\0\1", b"II\x1a\0\0\0HEAPCCDR\2\0\1\0", b"FUJIFILMCCD-RAW 0201", b"FOVb\1\0"]
+)
+def test_raw_files_that_are_not_built_like_tiff(tmp_path: Path, signature: bytes) -> None:
+    noise = np.random.default_rng(1).integers(0, 255, 4000, dtype=np.uint8).tobytes()
+    data = signature + noise + encoded(IMAGE, "JPEG", quality=95) + noise
+    result = decode(data)
+    assert (result.format, result.width, result.height) == ("RAW", 96, 64)
+    assert close(result.rgb, np.asarray(IMAGE), 4)
+    (tmp_path / "0001").write_bytes(data)
+    assert is_image_file(str(tmp_path / "0001"))
+    with pytest.raises(ImageRejected, match="camera raw file without a preview"):
+        decode(signature + noise)
+
+
 def test_a_raw_file_without_a_preview_is_refused_by_name() -> None:
     with pytest.raises(ImageRejected, match="camera raw file without a preview"):
         decode(raw(IMAGE, b""))
@@ -106,7 +123,7 @@ def bitfields(bits: int, masks: tuple[int, ...]) -> bytes:
     packed = np.zeros(pixels.shape[:2], np.uint32)
     for channel, mask in enumerate(masks[:3]):
         shift, size = (mask & -mask).bit_length() - 1, bin(mask).count("1")
-        packed |= (pixels[..., channel] >> (8 - size)) << shift
+        packed |= (pixels[..., channel] << size >> 8) << shift
     body = packed[::-1].astype(f"<u{bits // 8}").tobytes()
     header = struct.pack("<IiiHHIIiiII", 40, 96, 64, 1, bits, 3, len(body), 0, 0, 0, 0) + struct.pack("<3I", *masks[:3])
     return struct.pack("<2sIHHI", b"BM", 14 + len(header) + len(body), 0, 0, 14 + len(header)) + header + body
@@ -128,17 +145,101 @@ def test_bit_fields_of_any_layout(bits: int, masks: tuple[int, ...], lost: int) 
     assert close(result.rgb, np.asarray(IMAGE), lost)
 
 
-def spoiled(name: bytes) -> bytes:
+@pytest.mark.parametrize(
+    "masks",
+    [(0xFFFF0000, 0x07E0, 0x001F), (0x7C00, 0x7FFFFFFF, 0x001F), (0x80000000,) * 3, (0x5555, 0xAAAA, 0xFFFFFFFF)],
+)
+def test_bit_fields_beyond_the_pixel_do_no_harm(masks: tuple[int, ...]) -> None:
+    data = bytearray(bitfields(16, (0xF800, 0x07E0, 0x001F)))
+    data[54:66] = struct.pack("<3I", *masks)
+    result = decode(bytes(data))
+    assert (result.width, result.height) == (96, 64)
+
+
+def test_bit_fields_of_more_than_8_bits_are_never_exact() -> None:
+    deep = decode(bitfields(32, (0x3FF00000, 0x0FFC00, 0x0003FF)), digest_pixels=1_000_000)
+    assert deep.pixels is None
+    plain = decode(bitfields(32, (0xFF000000, 0xFF0000, 0xFF00)), digest_pixels=1_000_000)
+    assert plain.pixels == decode(encoded(IMAGE), digest_pixels=1).pixels
+
+
+@pytest.mark.parametrize("size", [16, 20, 36])
+@pytest.mark.parametrize("mode", ["P", "RGB"])
+def test_a_bitmap_with_a_short_header_of_os_2(size: int, mode: str) -> None:
+    image = IMAGE.quantize(200) if mode == "P" else IMAGE
+    data = encoded(image, "BMP")
+    [offset] = struct.unpack_from("<I", data, 10)
+    short = data[:10] + struct.pack("<II", offset - 40 + size, size) + data[18 : 14 + size] + data[54:]
+    if mode == "P" and size < 36:  # the number of colors is left out: all 256
+        colors = data[54:offset].ljust(1024, b"\0")
+        short = data[:10] + struct.pack("<II", 14 + size + 1024, size) + data[18 : 14 + size] + colors + data[offset:]
+    result = decode(short, digest_pixels=1_000_000)
+    assert result.pixels == decode(data, digest_pixels=1_000_000).pixels
+    assert result.pixels is not None
+
+
+def deep_psd(image: Image.Image, mode: int, compression: int, bits: int = 16) -> bytes:
+    """A Photoshop file of 16 bits: the upper ones are the image, the lower ones noise; and an extra channel."""
+    upper = np.atleast_3d(np.asarray(image)).transpose(2, 0, 1)
+    upper = np.concatenate([upper, np.full_like(upper[:1], 255)])
+    noise = np.random.default_rng(1).integers(0, 256, upper.shape, dtype=np.uint8)
+    planes = np.stack([upper, noise], axis=-1).reshape(*upper.shape[:2], -1)
+    header = b"8BPS" + struct.pack(">H6xHIIHH", 1, len(planes), image.height, image.width, bits, mode)
+    header += bytes(4) + struct.pack(">I", 12) + b"8BIM\3\xed" + bytes(6) + bytes(4) + struct.pack(">H", compression)
+    if compression == 0:
+        return header + planes.tobytes()
+    rows = [packed_bits(row.tobytes()) for plane in planes for row in plane]
+    return header + b"".join(struct.pack(">H", len(row)) for row in rows) + b"".join(rows)
+
+
+def packed_bits(row: bytes) -> bytes:
+    """A row by PackBits, with a packet of each kind: a run, copies of up to 128 bytes, and one that means nothing."""
+    run = len(row) - len(row.lstrip(row[:1]))
+    parts = [bytes([257 - run]) + row[:1]] if 1 < run <= 128 else [b""]
+    rest = row[run:] if parts[0] else row
+    parts += [bytes([len(rest[at : at + 128]) - 1]) + rest[at : at + 128] for at in range(0, len(rest), 128)]
+    return b"\x80".join(parts)
+
+
+@pytest.mark.parametrize("compression", [0, 1])
+@pytest.mark.parametrize(("mode", "number"), [("RGB", 3), ("L", 1), ("CMYK", 4)])
+def test_the_composite_of_a_psd_of_16_bits(mode: str, number: int, compression: int) -> None:
+    image = IMAGE.convert(mode)
+    stored = Image.fromarray(255 - np.asarray(image), "CMYK") if mode == "CMYK" else image
+    result = decode(deep_psd(stored, number, compression), digest_pixels=1_000_000)
+    assert (result.format, result.width, result.height) == ("PSD", 96, 64)
+    assert close(result.rgb, decode(encoded(image, "TIFF")).rgb, 1)
+    assert result.pixels is None, "the lower bits are not compared"
+    assert not result.truncated
+
+
+def test_a_psd_that_is_not_read_is_named() -> None:
+    floats = deep_psd(IMAGE, 3, 0, bits=32)
+    for data, reason in ((floats, "32 bits is not supported"), (deep_psd(IMAGE, 3, 0)[:-9000], "16 bits is not")):
+        with pytest.raises(ImageRejected, match=reason) as caught:
+            decode(data)
+        assert caught.value.reason == "unsupported"
+
+
+def spoiled(name: bytes, body: bytes = bytes(12), *, checksum: bytes = b"\1\2\3\4") -> bytes:
     """A PNG with a chunk of a wrong checksum before its pixels."""
     data = encoded(IMAGE)
     at = data.index(b"IDAT") - 4
-    body = bytes(12)
-    return data[:at] + struct.pack(">I", len(body)) + name + body + b"\1\2\3\4" + data[at:]
+    return data[:at] + struct.pack(">I", len(body)) + name + body + checksum + data[at:]
 
 
 @pytest.mark.parametrize("name", [b"tEXt", b"gAMA", b"iCCP", b"eXIf", b"zzZz"])
 def test_a_damaged_chunk_beside_the_pixels_costs_nothing(name: bytes) -> None:
     result = decode(spoiled(name), digest_pixels=1_000_000)
+    assert not result.truncated
+    assert result.pixels == decode(encoded(IMAGE), digest_pixels=1).pixels
+
+
+@pytest.mark.parametrize("name", [b"gAMA", b"cHRM", b"sRGB", b"pHYs", b"iCCP", b"tIME", b"eXIf", b"zTXt"])
+@pytest.mark.parametrize("size", [0, 2, 31])
+def test_a_chunk_of_a_wrong_size_beside_the_pixels_costs_nothing(name: bytes, size: int) -> None:
+    body = bytes(size)
+    result = decode(spoiled(name, body, checksum=struct.pack(">I", zlib.crc32(name + body))), digest_pixels=1_000_000)
     assert not result.truncated
     assert result.pixels == decode(encoded(IMAGE), digest_pixels=1).pixels
 
@@ -238,6 +339,63 @@ def test_what_is_there_of_a_webp_is_read(lossless: bool) -> None:
         decode(data[: len(data) // 3])
 
 
+@pytest.mark.parametrize("lossless", [True, False])
+@pytest.mark.parametrize("metadata", [{}, {"exif": Image.Exif().tobytes(), "xmp": b"<x/>"}])
+def test_a_webp_that_ends_anywhere_is_read(lossless: bool, metadata: dict[str, Any]) -> None:
+    data = encoded(drawn(3, (400, 300)), "WEBP", quality=90, lossless=lossless, **metadata)
+    pixels = data.rindex(b"EXIF") if metadata else len(data)
+    for missing in [*range(2, 60), *range(60, len(data) * 2 // 5, len(data) // 40)]:
+        end = pixels - missing
+        assert decode(data[:end], digest_pixels=1_000_000).truncated, missing
+
+
+@pytest.mark.parametrize("end", [1, 4, 8, 10])
+def test_a_webp_that_ends_in_its_metadata_is_complete(end: int) -> None:
+    data = encoded(drawn(3, (400, 300)), "WEBP", lossless=True, exif=b"Exif\0\0II*\0" + bytes(100))
+    result = decode(data[: data.rindex(b"EXIF") + end], digest_pixels=1_000_000)
+    assert not result.truncated
+    assert result.pixels == decode(data, digest_pixels=1_000_000).pixels
+    assert result.pixels is not None
+
+
+def interlaced(image: Image.Image) -> bytes:
+    """A PNG of 8-bit RGB in seven passes, each row without a filter."""
+    pixels = np.asarray(image)
+    rows = b""
+    for left, top, across, down in recovery._ADAM7:
+        rows += b"".join(b"\0" + row.tobytes() for row in pixels[top::down, left::across])
+    header = struct.pack(">IIBBBBB", image.width, image.height, 8, 2, 0, 0, 1)
+    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
+    return recovery.PNG_SIGNATURE + b"".join(
+        struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body)) for name, body in chunks
+    )
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "P", "interlaced", "GIF"])
+@pytest.mark.parametrize("zeros", [False, True])
+def test_what_is_before_damaged_pixels_is_read(mode: str, zeros: bool) -> None:
+    """As browsers show it: up to the damage, in the middle of the compressed pixels."""
+    image = drawn(3, (400, 300))
+    if mode == "interlaced":
+        data = bytearray(interlaced(image))
+    else:
+        data = bytearray(
+            encoded(
+                image.quantize(64) if mode in ("P", "GIF") else image.convert(mode), "GIF" if mode == "GIF" else "PNG"
+            )
+        )
+    whole = decode(bytes(data)).rgb
+    middle = len(data) * 2 // 3
+    data[middle : middle + 200] = (
+        bytes(200) if zeros or mode == "GIF" else bytes(255 - byte for byte in data[middle : middle + 200])
+    )
+    result = decode(bytes(data), digest_pixels=1_000_000)
+    assert result.truncated
+    assert result.pixels is None
+    if mode != "interlaced":
+        assert close(result.rgb[:60], whole[:60])
+
+
 def test_the_reason_of_a_damaged_jxl_is_one_line() -> None:
     data = bytearray(encoded(IMAGE, "JXL", lossless=True))
     data[len(data) // 2 :] = bytes(len(data) - len(data) // 2)
@@ -254,6 +412,41 @@ def test_a_cut_jpeg_with_a_trailer_is_truncated(box: tuple[int, int] | None, pro
     trailer = b"\0\0SEFT" + bytes(range(200)) * 3
     assert decode(data[: len(data) // 2] + trailer, box=box).truncated
     assert not decode(data + trailer, box=box).truncated
+
+
+def subsampled(across: int, down: int) -> bytes:
+    """An uncompressed TIFF of luma and chroma, which is stored once for `across` x `down` pixels."""
+    values = np.asarray(IMAGE.convert("YCbCr")).astype(int)
+    blocks = values.reshape(64 // down, down, 96 // across, across, 3).transpose(0, 2, 1, 3, 4)
+    luma = blocks[..., 0].reshape(*blocks.shape[:2], -1)
+    chroma = np.rint(blocks[..., 1:].mean(axis=(2, 3)))
+    pixels = np.concatenate([luma, chroma], axis=2).astype(np.uint8).tobytes()
+    tags = [(256, 3, 1, 96), (257, 3, 1, 64), (258, 3, 3, 8), (259, 3, 1, 1), (262, 3, 1, 6), (273, 4, 1, 14)]
+    tags += [(277, 3, 1, 3), (278, 3, 1, 64), (279, 4, 1, len(pixels)), (530, 3, 2, across | down << 16)]
+    directory = struct.pack("<H", len(tags)) + b"".join(struct.pack("<HHII", *tag) for tag in tags) + bytes(4)
+    return b"II*\0" + struct.pack("<I", 14 + len(pixels)) + struct.pack("<3H", 8, 8, 8) + pixels + directory
+
+
+@pytest.mark.parametrize(("across", "down"), [(2, 1), (1, 2), (2, 2), (4, 1), (4, 4)])
+def test_an_uncompressed_tiff_with_subsampled_chroma(across: int, down: int) -> None:
+    result = decode(subsampled(across, down))
+    assert (result.width, result.height, result.truncated) == (96, 64, False)
+    assert close(result.rgb, np.asarray(IMAGE), 12)
+
+
+def test_a_big_tiff_of_the_other_byte_order_is_named() -> None:
+    with pytest.raises(ImageRejected, match="big-endian BigTIFF is not supported") as caught:
+        decode(b"MM\0+\0\x08\0\0" + struct.pack(">QQ", 16, 0) + bytes(100))
+    assert caught.value.reason == "unsupported"
+
+
+def test_a_compression_that_libtiff_lacks_is_named() -> None:
+    data = bytearray(encoded(IMAGE, "TIFF", compression="tiff_lzw"))
+    at = data.index(struct.pack("<HHIHH", 259, 3, 1, 5, 0))
+    data[at + 8 : at + 10] = struct.pack("<H", 50001)  # WebP
+    with pytest.raises(ImageRejected, match="WEBP compression support is not configured") as caught:
+        decode(bytes(data))
+    assert caught.value.reason == "unsupported"
 
 
 def test_damaged_fax_lines_are_not_silent() -> None:

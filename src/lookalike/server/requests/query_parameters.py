@@ -1,4 +1,4 @@
-"""Unknown query parameters are errors: an option that is ignored would change the meaning of a request."""
+"""Unknown query parameters, and bodies that are not read, are errors: an ignored option would change what is meant."""
 
 import inspect
 from collections.abc import Iterator
@@ -12,6 +12,8 @@ from pydantic import BaseModel
 from lookalike.errors import BadInput
 
 API_PREFIX = "/v1/"
+EMPTY_OBJECT = len("{}")
+"""Bytes of a body without options, which some clients send with every request."""
 
 
 def check_query_parameters(request: Request) -> None:
@@ -23,6 +25,18 @@ def check_query_parameters(request: Request) -> None:
     for name in request.query_params:
         if name not in known:
             raise BadInput(unknown_name(f"unknown query parameter {name!r}", name, known))
+
+
+def check_body_is_read(request: Request) -> None:
+    """A FastAPI dependency that raises BadInput for a body that a path of the API does not read."""
+    route = request.scope.get("route")
+    if request.method == "GET" or not isinstance(route, APIRoute) or not route.path.startswith(API_PREFIX):
+        return
+    takes_body = "requestBody" in (route.openapi_extra or {}) or route.body_field is not None
+    if takes_body or int(request.headers.get("content-length", 0)) <= EMPTY_OBJECT:
+        return
+    known = ", ".join(sorted(set(_declared(route.dependant))))
+    raise BadInput(f"this path takes no body; {f'give {known} in the query string' if known else 'leave it out'}")
 
 
 def unknown_name(message: str, name: str, known: set[str]) -> str:

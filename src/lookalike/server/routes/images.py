@@ -344,24 +344,29 @@ async def delete_images(request: Request, state: State, caller: Writes) -> Respo
     operation_id="getOriginal",
     summary="Get an image's file",
     response_class=Response,
-    responses=documented_responses(404, also=IMAGE | {304: {"description": "Not modified."}}),
+    responses=documented_responses(404, 422, also=IMAGE | {304: {"description": "Not modified."}}),
 )
 async def get_original(
     key: Key,
     state: State,
     caller: Annotated[Caller, Depends(require_local_files("read"))],
+    jpeg: Annotated[
+        bool, Query(description="A JPEG of the image in full size, for programs that do not read the file's format.")
+    ] = False,
     if_none_match: Annotated[str | None, Header()] = None,
 ) -> Response:
     """The file that the image was added from, unchanged. On the server's own machine, or where the operator allows."""
     name = decode_key(key)
     record = await state.executor.run(lambda: state.gallery.get(name, tenant=caller.tenant))
-    headers = {"ETag": f'"{record.sha256.hex()}"', "Cache-Control": "private, no-cache"}
+    etag = record.sha256.hex() + ("-jpeg" if jpeg else "")
+    headers = {"ETag": f'"{etag}"', "Cache-Control": "private, no-cache"}
     if (known := not_modified(if_none_match, headers)) is not None:
         return known
-    data = await state.executor.run(lambda: state.gallery.get_original(name, tenant=caller.tenant))
-    file_name = quote(record.key.rsplit("/", 1)[-1], safe="")
+    data = await state.executor.run(lambda: state.gallery.get_original(name, tenant=caller.tenant, as_jpeg=jpeg))
+    file_name = quote(record.key.rsplit("/", 1)[-1] + (".jpg" if jpeg else ""), safe="")
     headers["Content-Disposition"] = f"inline; filename*=UTF-8''{file_name}"
-    return Response(data, headers=headers, media_type=MEDIA_TYPES.get(record.format, OTHER_TYPE))
+    kind = MEDIA_TYPES.get("JPEG" if jpeg else record.format, OTHER_TYPE)
+    return Response(data, headers=headers, media_type=kind)
 
 
 def not_modified(if_none_match: str | None, headers: Mapping[str, str]) -> Response | None:

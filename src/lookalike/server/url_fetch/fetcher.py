@@ -89,7 +89,8 @@ class Fetcher:
             raise BadInput("URLs with a user name or password are not fetched")
         port = DEFAULT_PORTS[url.scheme] if url.port is None else url.port
         if port not in self._ports:
-            raise BadInput(f"port {port} is not allowed")
+            allowed = ", ".join(str(port) for port in sorted(self._ports))
+            raise BadInput(f"port {port} is not allowed; images are fetched from the ports {allowed}")
         host = url.raw_host.decode("ascii")
         authority = url.netloc.decode("ascii")
         return Target(url.scheme == "https", host.removesuffix("."), authority, port, url.raw_path)

@@ -14,6 +14,11 @@ export class Problem extends Error {
     Object.assign(this, { status, title, reason, type, retryAfter, instance });
   }
 
+  /** Whether the same bytes would be rejected again. */
+  get isPermanent() {
+    return Boolean(this.reason) && this.reason !== "timeout" && this.reason !== "crashed";
+  }
+
   get isRetryable() {
     return this.status === 0 || this.status === 429 || this.status === 503;
   }
@@ -123,16 +128,17 @@ export function notAMatch(keys, undo = false) {
 /** The Content-Type of an upload; the server identifies the format from the bytes. */
 export const mediaType = (blob) => (blob.type.startsWith("image/") ? blob.type : "application/octet-stream");
 
-/** One page of search results for a query (see query.js), by parts of it too where that is quick and no copy is found. */
-export function search(query, { k, cursor, filter, signal }) {
+/** One page of search results for a query (see query.js), by parts of it too where that is quick and no copy is found;
+ * with `preview`, also a JPEG of the query. */
+export function search(query, { k, cursor, filter, preview, signal }) {
   if (query.blob) {
     const headers = { "Content-Type": mediaType(query.blob) };
-    const options = { k, cursor, filter: filterText(filter), deep: "auto" };
+    const options = { k, cursor, filter: filterText(filter), deep: "auto", preview: preview ? LARGE : undefined };
     return read("/v1/search", { method: "POST", body: query.blob, headers, query: options, signal });
   }
   const json = { image: query.key ? { key: query.key } : { url: query.url }, k, deep: "auto" };
   if (cursor) json.cursor = cursor;
-  if (query.url && !query.preview) json.preview = LARGE;
+  if (preview) json.preview = LARGE;
   if (filterText(filter)) json.filter = filter;
   return read("/v1/search", { method: "POST", json, signal });
 }

@@ -1,7 +1,7 @@
 // Running a clean-up: progress, what became of it, and one undo for all of it.
 import { choicesOf, moveToTrash, undoAll } from "./cleanup-actions.js";
 import { button, h, iconButton } from "./dom.js";
-import { bytes, count, countImages, describeProblem, plural } from "./format.js";
+import { bytes, count, countImages, plural, problemText } from "./format.js";
 import { announce, announceError } from "./live-region.js";
 import { deleteWithUndo } from "./undo-delete.js";
 
@@ -40,7 +40,7 @@ export function cleanupPanel({ model, drawn, changed, restart }) {
     drawn();
     if (report.removed.length) changed();
     const moved = report.removed.length ? `${plural(report.removed.length, "file")} of ${bytes(report.frees)} moved to the trash.` : "No file was moved to the trash.";
-    const words = `${moved}${report.problem ? ` Stopped: ${describeProblem(report.problem).title}. ${describeProblem(report.problem).detail}` : ""}`;
+    const words = `${moved}${report.problem ? ` Stopped: ${problemText(report.problem)}` : ""}`;
     const undo = report.removed.length ? button("Undo", { symbol: "undo", onclick: () => undoTrash(report) }) : null;
     const skipped = skippedText(report.skipped);
     show(words, undo, dismiss(), skipped && h("p.small.quiet", {}, skipped), failures(report.failed));
@@ -56,7 +56,7 @@ export function cleanupPanel({ model, drawn, changed, restart }) {
       show(words, dismiss(), failures(result.failed));
       announce(words);
     } catch (problem) {
-      show(`Not restored: ${describeProblem(problem).title}. ${describeProblem(problem).detail}`, button("Try again", { symbol: "retry", onclick: () => undoTrash(report) }), dismiss());
+      show(`Not restored: ${problemText(problem)}`, button("Try again", { symbol: "retry", onclick: () => undoTrash(report) }), dismiss());
       announceError(element.textContent);
     }
     changed();

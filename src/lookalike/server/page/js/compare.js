@@ -2,7 +2,7 @@
 import { compare } from "./api.js";
 import { openDialog } from "./dialog.js";
 import { button, h, iconButton } from "./dom.js";
-import { capital, count, describeProblem, distance, percentage, pipelineLabel, sizeOf, splitKey } from "./format.js";
+import { capital, count, distance, percentage, pipelineLabel, problemText, sizeOf, splitKey } from "./format.js";
 import { badge } from "./hit.js";
 import { announce } from "./live-region.js";
 import { stageOf } from "./stage.js";
@@ -60,7 +60,7 @@ async function measureInto(box, query, hit, signal, aligned) {
     aligned(found.verified && found.evidence !== "similar" ? found.verification?.transform : null);
     announce(verdict(found));
   } catch (problem) {
-    if (problem.name !== "AbortError") box.replaceChildren(h("p.notice", {}, `${describeProblem(problem).title}. ${describeProblem(problem).detail}`));
+    if (problem.name !== "AbortError") box.replaceChildren(h("p.notice", {}, problemText(problem)));
   }
 }
 

@@ -63,10 +63,13 @@ export function iconButton(label, symbol, { look = "", ...props } = {}) {
 
 const END = 11; // characters of a name that stay readable: a number, and the suffix
 
-/** A text that is cut in its middle where it does not fit, so that both of its ends stay readable. */
+const RIGHT_TO_LEFT = /\p{Script=Hebrew}|\p{Script=Arabic}|\p{Script=Syriac}|\p{Script=Thaana}|\p{Script=Nko}/u;
+
+/** A text that is cut in its middle where it does not fit, so that both of its ends stay readable. Text that is written from
+ * right to left stays in one piece, for its order depends on all of it. */
 export function middleCut(text, { look = "", title = text } = {}) {
   const letters = [...text];
-  const at = letters.length - Math.min(END, Math.floor(letters.length / 2));
+  const at = letters.length - (RIGHT_TO_LEFT.test(text) ? 0 : Math.min(END, Math.floor(letters.length / 2)));
   return h("span.middle", { class: look, title }, h("span.middle-start", {}, letters.slice(0, at).join("")), h("span.middle-end", {}, letters.slice(at).join("")));
 }
 

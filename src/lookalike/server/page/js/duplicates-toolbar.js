@@ -46,7 +46,7 @@ export function duplicatesToolbar({ changed, apply, save }) {
       element.hidden = !any;
       act.disabled = !complete || total.removed === 0;
       const frees = files && total.files ? ` (frees ${bytes(total.fileBytes)})` : ` (${bytes(total.bytes)} in copies)`;
-      act.textContent = complete ? `Apply to all ${plural(total.groups, "group")}${total.removed ? frees : ""} …` : "Searching for duplicates …";
+      act.textContent = complete ? `Apply to all ${plural(total.groups, "group")}${total.removed ? frees : ""}\u00a0…` : "Searching for duplicates …";
       suggestions.replaceChildren(...folders.map((value) => h("option", { value })));
     },
   };

@@ -3,14 +3,19 @@ import { filesOfDrop } from "./directory-upload.js";
 import { isTyping } from "./dom.js";
 import { announceError, toast } from "./live-region.js";
 
-const IMAGE = /\.(jpe?g|jfif|png|webp|gif|bmp|dib|tiff?|avif|heic|heif)$/i;
+/** The extensions that the server reads; browsers know the media types of a part of them only. */
+export const EXTENSIONS = (
+  ".jpg .jpeg .jpe .jfif .png .apng .webp .gif .bmp .dib .tif .tiff .avif .avifs .heic .heif .hif .mpo " +
+  ".jxl .jp2 .j2k .j2c .jpc .jpf .jpx .ico .ppm .pgm .pbm .pnm .tga .icb .vda .vst .psd " +
+  ".dng .nef .nrw .cr2 .cr3 .arw .sr2 .srf .orf .rw2 .rwl .pef .raf .srw .3fr .fff .iiq .mrw .erf .kdc .dcr .x3f"
+).split(" ");
 
 /** Whether a file may be an image, by its media type or name; the server decides. */
 export function mayBeImage(file) {
-  return file.type.startsWith("image/") || (IMAGE.test(file.name) && !file.type.startsWith("video/"));
+  return file.type.startsWith("image/") || (EXTENSIONS.some((extension) => file.name.toLowerCase().endsWith(extension)) && !file.type.startsWith("video/"));
 }
 
-const ACCEPT = "image/*,.heic,.heif,.avif,.tif,.tiff,.bmp,.webp";
+const ACCEPT = ["image/*", ...EXTENSIONS].join(",");
 
 /** Open the file chooser; resolves to the files, none if it was cancelled. */
 export function chooseFiles({ multiple = false, folder = false, capture = null } = {}) {

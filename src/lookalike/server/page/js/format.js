@@ -88,7 +88,10 @@ const REASONS = {
 /** The title and the detail of a Problem for display. */
 export function describeProblem(problem) {
   const detail = capital(problem.message ?? String(problem));
-  if (problem.reason && REASONS[problem.reason]) return { title: REASONS[problem.reason], detail };
+  if (problem.reason && REASONS[problem.reason]) {
+    const title = REASONS[problem.reason];
+    return { title, detail: detail.startsWith(`${title}: `) ? capital(detail.slice(title.length + 2)) : detail };
+  }
   const byStatus = {
     0: "The server cannot be reached",
     401: "API key required",
@@ -101,4 +104,10 @@ export function describeProblem(problem) {
     503: "The server is busy",
   };
   return { title: byStatus[problem.status] ?? problem.title ?? "Request failed", detail };
+}
+
+/** A Problem in one line; what its detail begins with is not said twice. */
+export function problemText(problem) {
+  const { title, detail } = describeProblem(problem);
+  return detail.startsWith(title) ? detail : `${title}. ${detail}`;
 }

@@ -34,7 +34,7 @@ export class GalleryList {
     this.more = this.cursor !== null;
   }
 
-  /** Fetch what is shown again, in one request, because images were added; resolves to whether anything is new. */
+  /** Fetch what is shown again, in one request, because the gallery has changed; resolves to whether anything has changed. */
   async refresh() {
     const limit = Math.min(MAX_PAGE, Math.max(PAGE, Math.ceil(this.found.length / PAGE) * PAGE));
     if (this.found.length > MAX_PAGE) return false;
@@ -43,7 +43,7 @@ export class GalleryList {
     this.found = answer.images.map((image) => known.get(image.key) ?? image);
     this.cursor = answer.next ?? null;
     this.more = this.cursor !== null;
-    return answer.images.some((image) => !known.has(image.key));
+    return answer.images.length !== known.size || answer.images.some((image) => !known.has(image.key));
   }
 
   stop() {

@@ -219,7 +219,10 @@ export function galleryView(root, { go, statusNow, mayWrite, changed }) {
     target: { title: "Drop to add to the gallery", files: (files) => mayWrite() && uploads.add(files) },
     show() {
       if (!list) start();
-      else draw();
+      else {
+        draw();
+        showAdded();
+      }
       showTotal();
     },
     statusChanged: showTotal,

@@ -12,7 +12,7 @@ export function badge(hit) {
 /** What was done to the image: "Mirrored, cropped to 49%, half the size"; "" where nothing was, or nothing is known. */
 export function changesOf(hit) {
   if (!hit.verified || hit.evidence === "similar") return "";
-  return capital((hit.verification?.description ?? "").replace(/^the same image(, )?/, ""));
+  return capital((hit.verification?.description ?? "").replace(/^the same image(, |$)/, ""));
 }
 
 /** The numbers of a hit. */
@@ -42,9 +42,9 @@ function numbersToggle(hit, name) {
 export function hitCard(hit, { open, like, queryFrames = 1 }) {
   const { folder, name } = splitKey(hit.key);
   const label = `${name}, ${spokenSize(hit)}, ${evidenceOf(hit).toLowerCase()}: compare`;
-  const frames = Math.max(hit.frames ?? 1, queryFrames);
+  const frames = hit.frames > 1 ? `1 of ${hit.frames} frames` : queryFrames > 1 ? `1 of ${queryFrames} frames of yours` : "";
   const changes = changesOf(hit);
-  const parts = [sizeOf(hit), hit.evidence !== "exact" && frames > 1 && `1 of ${frames} frames`, hit.truncated && "truncated", hit.missing && "file missing", hit.tenant].filter(Boolean);
+  const parts = [sizeOf(hit), ["copy", "variant"].includes(hit.evidence) && frames, hit.truncated && "truncated", hit.missing && "file missing", hit.tenant].filter(Boolean);
   const numbers = numbersToggle(hit, name);
   return h("li.card.hit", { class: hit.evidence, data: { frame: "", key: hit.key, distance: distance(hit.distance) } },
     h("button.hit-image", { type: "button", "aria-label": label, "data-main": "", onclick: () => open(hit) }, thumbnail(hit.thumbnail, { size: 384, of: hit })),

@@ -1,6 +1,6 @@
 // Infinite scroll: loads the next page as the end of a list approaches, with a button for keyboard users.
 import { button, h } from "./dom.js";
-import { describeProblem } from "./format.js";
+import { problemText } from "./format.js";
 
 /** `load()` returns a promise. Call `set({more, text})` after each page; after an error the button retries. */
 export function infiniteScroll(load, label = "Show more") {
@@ -21,7 +21,7 @@ export function infiniteScroll(load, label = "Show more") {
       await load();
     } catch (problem) {
       failed = problem.name !== "AbortError";
-      if (failed) note.textContent = `${describeProblem(problem).title}. ${describeProblem(problem).detail}`;
+      if (failed) note.textContent = problemText(problem);
     } finally {
       busy = false;
       act.removeAttribute("aria-disabled");

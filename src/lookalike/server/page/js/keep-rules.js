@@ -5,20 +5,38 @@ const LOSSLESS = ["TIFF", "PNG", "BMP", "PPM", "TGA"];
 const UNKNOWN_TIME = "9999"; // sorts after every capture time
 
 const inner = ({ width, height, border }) => (width - border.left - border.right) * (height - border.top - border.bottom);
+const MAX_BORDER_NOISE = 0.05; // by compression, and by the scale at which a JPEG was read
+const sizeKey = ({ width, height }) => `${Math.min(width, height)} ${Math.max(width, height)}`;
+
+/** Pixels without borders; of images of one size the most that any has, where the borders hardly differ. */
+function comparablePixels(image, images) {
+  const most = Math.max(...images.filter((other) => sizeKey(other) === sizeKey(image)).map(inner));
+  return inner(image) >= (1 - MAX_BORDER_NOISE) * most ? most : inner(image);
+}
+
 const isInFolder = (image, folder) => folder === "" || image.key.startsWith(`${folder}/`);
 
 /** Whether the file was converted from a JPEG of `images`: it is without loss and has exactly its pixels, by `same`. */
 const isConverted = (image, images, same) =>
   LOSSLESS.includes(image.format) && images.some((other) => other.format === "JPEG" && same.get(other.key) === same.get(image.key));
 
+/** Less is better: formats without loss first; a GIF is among them for a drawing, which takes fewer bytes than with loss. */
+const byQuality = (image, images) => {
+  const bytes = (one) => one.bytes / Math.max(1, one.width * one.height);
+  const least = Math.min(...images.filter((one) => one.format !== "GIF" && !LOSSLESS.includes(one.format)).map(bytes));
+  const isLossless = image.format === "GIF" ? bytes(image) < least : LOSSLESS.includes(image.format);
+  const rank = isLossless ? 0 : image.format === "GIF" ? 2 : 1;
+  return rank + 1 / (2 + bytes(image)); // the fraction is below 1
+};
+
 /** A rule: the images with the lowest `value` stay; `won` and `lost` explain it. */
 const RULES = {
   there: { value: (image) => Number(image.missing ?? false), won: "its file is there", lost: "its file is missing" },
-  complete: { value: (image) => Number(image.truncated), won: "complete", lost: "truncated" },
-  pixels: { value: (image) => -inner(image), won: "most pixels", lost: "fewer pixels" },
+  complete: { value: (image) => Number(image.truncated), won: "complete", lost: "truncated: pixels are missing" },
+  pixels: { value: (image, { images }) => -comparablePixels(image, images), won: "most pixels", lost: "fewer pixels" },
   exif: { value: (image) => -Number(Object.keys(image.exif ?? {}).length > 0), won: "has EXIF data", lost: "no EXIF data" },
   conversion: { value: (image, { images, same }) => Number(isConverted(image, images, same)), won: "the JPEG that was converted", lost: "converted from a JPEG" },
-  quality: { value: (image) => -image.bytes / Math.max(1, image.width * image.height), won: "least compressed", lost: "more compressed" },
+  quality: { value: (image, { images }) => byQuality(image, images), won: "least compressed", lost: "more compressed" },
   bytes: { value: (image) => -image.bytes, won: "largest file", lost: "smaller file" },
   oldest: { value: (image) => image.exif?.captured ?? UNKNOWN_TIME, won: "taken first", lost: "taken later, or unknown" },
   format: { value: (image) => (FORMATS.includes(image.format) ? FORMATS.indexOf(image.format) : FORMATS.length), won: "preferred format", lost: "other format" },
@@ -32,9 +50,9 @@ const TIE_BREAKERS = ["added", "name"];
 /** The orders that can be chosen, by id: their label, and the rules. */
 export const ORDERS = {
   best: { label: "Best quality", rules: BEST },
-  bytes: { label: "Largest file", rules: ["there", "bytes", ...BEST] },
-  oldest: { label: "Taken first", rules: ["there", "oldest", ...BEST] },
-  folder: { label: "In a folder …", rules: ["there", "folder", ...BEST] },
+  bytes: { label: "Largest file", rules: ["there", "complete", "bytes", ...BEST] },
+  oldest: { label: "Taken first", rules: ["there", "complete", "oldest", ...BEST] },
+  folder: { label: "In a folder …", rules: ["there", "complete", "folder", ...BEST] },
 };
 
 /** The image to keep, and by key why each image is kept or not; `same` has equal numbers by key for equal pixels. */

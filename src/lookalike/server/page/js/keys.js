@@ -2,7 +2,7 @@
 import { access } from "./api.js";
 import { openDialog } from "./dialog.js";
 import { button, h } from "./dom.js";
-import { capital, count, describeProblem, distance, pipelineLabel, pipelines } from "./format.js";
+import { capital, count, describeProblem, distance, pipelineLabel, pipelines, problemText } from "./format.js";
 import { announce, announceError } from "./live-region.js";
 
 let pending = null;
@@ -70,7 +70,7 @@ function openSettings(status, changed) {
       await work();
       dialog.close("changed");
     } catch (problem) {
-      wrong.textContent = `${describeProblem(problem).title}. ${describeProblem(problem).detail}`;
+      wrong.textContent = problemText(problem);
       wrong.hidden = false;
       announceError(wrong.textContent);
     }

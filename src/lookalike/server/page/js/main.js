@@ -58,6 +58,7 @@ function route() {
       else link.removeAttribute("aria-current");
     }
     scrollTo(0, 0);
+    if (changes) refreshStatus(); // others may have changed the gallery
   }
   hideTip();
   if (changes) for (const dialog of document.querySelectorAll("dialog[open]:not(.key-prompt)")) dialog.close("");

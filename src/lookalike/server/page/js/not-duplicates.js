@@ -1,13 +1,13 @@
 // Feedback that images are no duplicates: stored by the server, with an undo.
 import { notAMatch } from "./api.js";
-import { describeProblem, splitKey } from "./format.js";
+import { problemText, splitKey } from "./format.js";
 import { toast } from "./live-region.js";
 
 const MAX_KEYS = 100; // in one request
 const UNDO_SECONDS = 8;
 
 function problemToast(what, problem) {
-  toast(`${what}: ${describeProblem(problem).title}. ${describeProblem(problem).detail}`, { loud: true, seconds: 12 });
+  toast(`${what}: ${problemText(problem)}`, { loud: true, seconds: 12 });
 }
 
 /** Returns `dismiss(group, image)`: one image, or (null) all of them, are no duplicates of the others. */

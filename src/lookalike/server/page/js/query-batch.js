@@ -22,10 +22,15 @@ export class QueryBatch {
 
   #item(query) {
     const verdict = h("span.batch-verdict.small.quiet", {}, "Waiting");
+    const frame = h("span.batch-image", {}, this.#image(query));
+    const link = h("a.batch-item", { href: query.route }, frame, h("span.batch-words", {}, middleCut(query.name), verdict));
+    return { element: h("li", {}, link), link, verdict, frame };
+  }
+
+  #image(query) {
     const img = h("img", { src: query.preview, alt: "", loading: "lazy", decoding: "async" });
     img.addEventListener("error", () => img.replaceWith(icon("image")));
-    const link = h("a.batch-item", { href: query.route }, h("span.batch-image", {}, img), h("span.batch-words", {}, middleCut(query.name), verdict));
-    return { element: h("li", {}, link), link, verdict };
+    return img;
   }
 
   async #work() {
@@ -37,13 +42,14 @@ export class QueryBatch {
   }
 
   async #search(query) {
-    const { link, verdict } = this.items.get(query);
+    const { link, verdict, frame } = this.items.get(query);
     verdict.textContent = "Searching …";
     const known = this.pagers.get(query.route);
     const pager = known ?? new ResultPager(query, this.filter, PAGE);
     this.pagers.set(query.route, pager);
     try {
       await pager.load();
+      if (query.small) frame.replaceChildren(this.#image(query));
       const { exact, copies, probable } = tally(pager.hits);
       verdict.textContent = shortVerdict(pager.hits, pager.answer);
       link.dataset.found = exact + copies ? "copy" : probable ? "probable" : "none";

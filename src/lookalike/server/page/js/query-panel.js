@@ -1,4 +1,5 @@
 // The query image and its actions.
+import { LARGE } from "./api.js";
 import { takePhoto } from "./camera.js";
 import { cropDialog } from "./crop.js";
 import { button, h, iconButton, middleCut } from "./dom.js";
@@ -41,16 +42,23 @@ export function queryPanel(search) {
   let current = null;
   return {
     element,
-    show(query) {
+    /** Show a query; `answer` is what was found for it. */
+    show(query, answer = null) {
       current = query;
       const image = queryImage(query, "Your image");
       frame.replaceChildren(image);
       name.replaceChildren(middleCut(query.name, { title: query.key ?? query.url ?? query.name }));
       whole.hidden = !query.parent;
-      crop.hidden = Boolean(query.url && !query.preview);
-      const size = query.blob ? bytes(query.blob.size) : query.key ? "in this gallery" : "on the web";
-      about.textContent = size;
-      if (query.blob && image.tagName === "IMG") image.addEventListener("load", () => (about.textContent = `${count(image.naturalWidth)} × ${count(image.naturalHeight)} · ${size}`));
+      crop.hidden = image.tagName !== "IMG";
+      const facts = [query.blob ? bytes(query.blob.size) : query.key ? "in this gallery" : "on the web", answer?.truncated && "truncated: pixels are missing"];
+      const write = (...first) => (about.textContent = [...first, ...facts].filter(Boolean).join(" · "));
+      write();
+      for (const event of ["error", "unavailable"]) image.addEventListener(event, () => (crop.hidden = true));
+      image.addEventListener("load", () => {
+        crop.hidden = false;
+        const isSmall = Boolean(query.small) && Math.max(image.naturalWidth, image.naturalHeight) >= LARGE; // the size of the preview
+        if (query.blob && !isSmall) write(`${count(image.naturalWidth)} × ${count(image.naturalHeight)}`);
+      });
     },
   };
 }

@@ -33,14 +33,22 @@ export function fromUrl(url) {
   return { url, name: hostAndFile(url), route: `#/url/${encodeURIComponent(url)}`, ...fetched.get(url) };
 }
 
-/** Set the preview of a query by URL: the response's JPEG in base64. */
-export function showFetched(query, jpeg) {
-  if (query.preview) return;
-  if (!fetched.has(query.url)) {
-    const small = new Blob([Uint8Array.from(atob(jpeg), (letter) => letter.charCodeAt(0))], { type: "image/jpeg" });
-    fetched.set(query.url, { small, preview: URL.createObjectURL(small) });
-  }
-  Object.assign(query, fetched.get(query.url));
+/** Whether the server's preview is needed: of an image by URL, and of a file that this browser does not show. */
+export async function needsPreview(query) {
+  if (query.key || query.small) return false;
+  query.isShown ??= query.blob ? await isShown(query.blob) : false;
+  return !query.isShown;
+}
+
+/** Set the server's preview of a query: the response's JPEG in base64. */
+export function showPreview(query, jpeg) {
+  if (query.small) return;
+  const known = query.blob ? null : fetched.get(query.url);
+  const small = known?.small ?? new Blob([Uint8Array.from(atob(jpeg), (letter) => letter.charCodeAt(0))], { type: "image/jpeg" });
+  const preview = known?.preview ?? URL.createObjectURL(small);
+  if (query.blob) URL.revokeObjectURL(query.preview);
+  else fetched.set(query.url, { small, preview });
+  Object.assign(query, { small, preview });
   for (const [url, old] of fetched) {
     if (fetched.size <= MAX_CACHED) break;
     URL.revokeObjectURL(old.preview);
@@ -64,12 +72,16 @@ function hostAndFile(url) {
   }
 }
 
-/** The query image as an element. Browsers lack some formats (HEIC, TIFF), and the page loads nothing from other hosts. */
+/** The query image as an element. Until the server's preview is there, a placeholder stands for what browsers do not show. */
 export function queryImage(query, alt) {
-  if (query.key) return thumbnail(thumbnailOf(query.key), { size: LARGE, alt, eager: true });
+  if (query.key) {
+    const img = thumbnail(thumbnailOf(query.key), { size: LARGE, alt, eager: true });
+    img.addEventListener("unavailable", () => img.replaceWith(noPreview("image", "There is no preview of this image.")));
+    return img;
+  }
   if (query.url && !query.preview) return noPreview("link", "An image by URL, shown once the server has fetched it.");
   const img = h("img", { src: query.preview, alt, draggable: false });
-  img.addEventListener("error", () => img.replaceWith(noPreview("image", "This browser cannot display this image format; the search works nevertheless.")));
+  img.addEventListener("error", () => img.replaceWith(noPreview("image", "This browser cannot display this file.")));
   return img;
 }
 
@@ -78,16 +90,40 @@ function noPreview(symbol, text) {
 }
 
 const decoded = (blob) => createImageBitmap(blob, { imageOrientation: "from-image" });
+const SAMPLE = 64; // pixels of the sides of the square in which transparency is measured
+const MAX_TRANSPARENT = 0.05; // of the area: more is shown over the background that the server chooses
+
+/**
+ * Whether this browser shows a file as it is: it has the format, the file is whole (an <img> of a WebP that ends early
+ * stays empty, without an error), and not so transparent that it may vanish in the page's background.
+ */
+export async function isShown(blob) {
+  const bitmap = await decoded(blob).catch(() => null);
+  if (!bitmap) return false;
+  const context = new OffscreenCanvas(SAMPLE, SAMPLE).getContext("2d");
+  context.drawImage(bitmap, 0, 0, SAMPLE, SAMPLE);
+  bitmap.close();
+  const { data } = context.getImageData(0, 0, SAMPLE, SAMPLE);
+  let transparent = 0;
+  for (let at = 3; at < data.length; at += 4) transparent += data[at] < 128 ? 1 : 0;
+  return transparent <= MAX_TRANSPARENT * SAMPLE * SAMPLE;
+}
+
+/** The original file of an image of the gallery, or a JPEG of it in full size where this browser does not show the file. */
+export async function shownOriginal(key, options) {
+  const file = await send(originalOf(key), options).then((response) => response.blob());
+  return (await isShown(file)) ? file : send(originalOf(key), { ...options, query: { jpeg: true } }).then((response) => response.blob());
+}
 
 /** The image's pixels for cropping, of the original file where it is served; null if this browser cannot decode it. */
 export async function pixelsOf(query, { original = false } = {}) {
   if (query.url && !query.small) return null;
   if (original) {
-    const file = await send(originalOf(query.key)).then((response) => response.blob()).then(decoded).catch(() => null); // the preview will do
+    const file = await shownOriginal(query.key).then(decoded).catch(() => null); // the preview will do
     if (file) return file;
   }
   try {
-    return await decoded(query.blob ?? query.small ?? (await thumbnailBlob(thumbnailOf(query.key), LARGE)));
+    return await decoded(query.small ?? query.blob ?? (await thumbnailBlob(thumbnailOf(query.key), LARGE)));
   } catch {
     return null;
   }

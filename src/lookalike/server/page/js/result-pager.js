@@ -1,6 +1,7 @@
 // Pagination of one search: the hits so far, the cursor and the first response.
 import { search } from "./api.js";
 import { suggestAttributes } from "./filters.js";
+import { needsPreview, showPreview } from "./query.js";
 import { isPendingDelete } from "./undo-delete.js";
 
 const PAGE = 48;
@@ -26,7 +27,9 @@ export class ResultPager {
 
   /** Fetch the next page; resolves to its new hits, without duplicates. */
   async next() {
-    const answer = await search(this.query, { k: this.page, cursor: this.cursor, filter: this.filter, signal: this.control.signal });
+    const preview = await needsPreview(this.query);
+    const answer = await search(this.query, { k: this.page, cursor: this.cursor, filter: this.filter, preview, signal: this.control.signal });
+    if (answer.preview) showPreview(this.query, answer.preview);
     const known = new Set(this.found.map((hit) => hit.key));
     const fresh = answer.hits.filter((hit) => !known.has(hit.key));
     this.found.push(...fresh);

@@ -2,7 +2,7 @@
 import { choicesOf, planAll } from "./cleanup-actions.js";
 import { openDialog } from "./dialog.js";
 import { button, h, middleCut, uniqueId } from "./dom.js";
-import { bytes, count, countImages, describeProblem, plural, splitKey } from "./format.js";
+import { bytes, count, countImages, plural, problemText, splitKey } from "./format.js";
 import { lazyChunks } from "./lazy-chunks.js";
 import { thumbnail } from "./thumbnail.js";
 
@@ -84,7 +84,7 @@ export function openReview({ groups, model, why, apply }) {
       plan = await planAll(choices, { signal: control.signal, progress: (done) => (summary.textContent = `Checking the files: ${count(done)} of ${plural(choices.length, "group")} …`) });
       if (way === "trash") show();
     } catch (problem) {
-      if (problem.name !== "AbortError" && way === "trash") summary.textContent = `${describeProblem(problem).title}. ${describeProblem(problem).detail}`;
+      if (problem.name !== "AbortError" && way === "trash") summary.textContent = problemText(problem);
     }
   }
   choose(way);

@@ -11,7 +11,7 @@ import { infiniteScroll } from "./infinite-scroll.js";
 import { lateFacts } from "./image-facts.js";
 import { announce, toast } from "./live-region.js";
 import { errorBox, resetRetries, skeletons, stateBox } from "./placeholders.js";
-import { fromBlob, fromKey, fromRoute, fromUrl, showFetched } from "./query.js";
+import { fromBlob, fromKey, fromRoute, fromUrl } from "./query.js";
 import { QueryBatch } from "./query-batch.js";
 import { queryPanel, searchDetails } from "./query-panel.js";
 import { ResultPager } from "./result-pager.js";
@@ -103,7 +103,7 @@ export function searchView(root, { go, statusNow }) {
     } catch (problem) {
       if (mine !== pager || problem.name === "AbortError") return;
       pagers.delete(mine.query.route);
-      const permanent = Boolean(problem.reason) && !mine.query.url; // the same bytes would be rejected again
+      const permanent = problem.isPermanent && !mine.query.url; // what is at a URL may change
       const invalidUrl = mine.query.url && problem.status === 400;
       title.textContent = problem.isRetryable ? "No response" : "Search failed";
       const whole = mine.query.parent ? [button("Back to the whole image", { onclick: () => begin(mine.query.parent) })] : [];
@@ -121,11 +121,9 @@ export function searchView(root, { go, statusNow }) {
     endText();
   }
 
-  /** Show the preview that came with the response to a query by URL. */
+  /** Show the server's preview, and what is only known of a query that was read. */
   function showQuery() {
-    if (!pager.answer.preview) return;
-    showFetched(pager.query, pager.answer.preview);
-    panel.show(pager.query);
+    panel.show(pager.query, pager.answer);
   }
 
   function show() {

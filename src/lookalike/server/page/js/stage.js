@@ -1,10 +1,10 @@
 // The stage on which two images are compared: swipe, side by side or difference, with one zoom and pan for both.
 import { alignOn } from "./align.js";
-import { LARGE, originalOf, send } from "./api.js";
+import { LARGE } from "./api.js";
 import { button, h, icon, iconButton } from "./dom.js";
 import { splitKey, spokenSize } from "./format.js";
 import { announce } from "./live-region.js";
-import { queryImage } from "./query.js";
+import { queryImage, shownOriginal } from "./query.js";
 import { thumbnail } from "./thumbnail.js";
 
 const MAX_ZOOM = 32;
@@ -22,8 +22,7 @@ function fittedWidth(img, ratio) {
 /** Replace a preview by the original file; resolves to whether the browser shows it. */
 async function showOriginal(img, key, urls, signal) {
   const preview = img.src;
-  const response = await send(originalOf(key), { signal });
-  const url = URL.createObjectURL(await response.blob());
+  const url = URL.createObjectURL(await shownOriginal(key, { signal }));
   urls.push(url);
   return new Promise((resolve) => {
     img.addEventListener("load", () => resolve(true), { once: true });
@@ -70,11 +69,13 @@ export function stageOf({ query, hit, labels, size = null, originals = false }) 
   }
   function place() {
     const box = yours.getBoundingClientRect();
-    view.x = clamp(view.x, Math.min(0, box.width * (1 - view.zoom)), 0);
-    view.y = clamp(view.y, Math.min(0, box.height * (1 - view.zoom)), 0);
+    const within = (at, side) => (view.zoom < 1 ? (side * (1 - view.zoom)) / 2 : clamp(at, side * (1 - view.zoom), 0));
+    view.x = within(view.x, box.width);
+    view.y = within(view.y, box.height);
     for (const [name, value] of [["--zoom", view.zoom], ["--pan-x", `${view.x}px`], ["--pan-y", `${view.y}px`]]) stage.style.setProperty(name, String(value));
-    const zoomed = view.zoom > 1;
+    const zoomed = view.zoom !== 1;
     stage.classList.toggle("zoomed", zoomed);
+    stage.classList.toggle("movable", view.zoom > 1);
     const share = Math.round((100 * view.zoom) / fullZoom());
     full.setAttribute("aria-pressed", String(zoomed && share === 100));
     full.classList.toggle("on", zoomed && share === 100);
@@ -85,14 +86,14 @@ export function stageOf({ query, hit, labels, size = null, originals = false }) 
   function zoomTo(zoom, point = null) {
     const box = yours.getBoundingClientRect();
     const at = point ?? { x: box.width / 2, y: box.height / 2 };
-    const next = clamp(zoom, 1, MAX_ZOOM);
+    const next = clamp(zoom, Math.min(1, fullZoom()), MAX_ZOOM);
     view.x = at.x - ((at.x - view.x) * next) / view.zoom;
     view.y = at.y - ((at.y - view.y) * next) / view.zoom;
     view.zoom = next;
     place();
   }
   function toggle(point = null) {
-    const target = view.zoom > 1 ? 1 : Math.max(fullZoom(), 1);
+    const target = view.zoom === 1 ? fullZoom() : 1;
     if (target === 1 && view.zoom === 1) announce("The image is shown at its full size already.");
     zoomTo(target, point);
   }
@@ -106,7 +107,8 @@ export function stageOf({ query, hit, labels, size = null, originals = false }) 
     note.textContent = "Loading the original files …";
     const results = await Promise.all(wanted.map(([img, key]) => showOriginal(img, key, urls, control.signal).catch(() => false)));
     if (control.signal.aborted) return;
-    note.textContent = results.every(Boolean) ? "" : "Enlarged preview: an original is not available, or not in a format that this browser shows.";
+    const isReduced = wanted.some(([img], at) => !results[at] && Math.max(img.naturalWidth, img.naturalHeight) >= LARGE);
+    note.textContent = isReduced ? "Enlarged preview: an original is not available." : "";
     place();
   }
 
@@ -120,7 +122,7 @@ export function stageOf({ query, hit, labels, size = null, originals = false }) 
   }, { passive: false });
   stage.addEventListener("dblclick", (event) => toggle(pointOf(event)));
   stage.addEventListener("pointerdown", (event) => {
-    if (event.button !== 0 || view.zoom === 1) return;
+    if (event.button !== 0 || view.zoom <= 1) return;
     const wiping = grip.contains(event.target);
     const from = { px: event.clientX, py: event.clientY, x: view.x, y: view.y };
     stage.setPointerCapture(event.pointerId);

@@ -51,6 +51,7 @@ function mayRetry(img) {
 function broken(img) {
   img.classList.add("broken");
   img.closest("[data-frame]")?.classList.add("no-preview");
+  img.dispatchEvent(new Event("unavailable"));
 }
 
 /** The size of an image scaled into a square, which reserves its space before it is loaded; {} if unknown. */

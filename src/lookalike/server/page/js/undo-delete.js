@@ -2,7 +2,7 @@
 // pending deletions by keepalive requests, which are limited in size.
 import { access, removeImages } from "./api.js";
 import { confirmed } from "./dialog.js";
-import { countImages, describeProblem } from "./format.js";
+import { countImages, problemText } from "./format.js";
 import { toast } from "./live-region.js";
 
 const UNDO_SECONDS = 8;
@@ -37,7 +37,7 @@ async function sendAll(keys) {
  * are deleted; `reviewed`: the user has seen them in a list; `text` says what was removed. More images than a keepalive
  * request takes are confirmed, and not removed where the page is left before the undo period has ended.
  */
-export async function deleteWithUndo(keys, { hide, back, gone, reviewed = false, seconds = UNDO_SECONDS, text = `${countImages(keys.length)} removed.` }) {
+export async function deleteWithUndo(keys, { hide, back, gone, reviewed = false, seconds = UNDO_SECONDS, text = `${countImages(keys.length)} removed from the gallery.` }) {
   if (!keys.length) return;
   const unique = new Set(keys);
   const large = size(keys) + pendingBytes() > MAX_BYTES;
@@ -71,7 +71,7 @@ async function finish(keys, back, gone) {
   } catch (problem) {
     for (const [id, removal] of pending) if (removal.keys === keys) pending.delete(id);
     back();
-    toast(`Not removed: ${describeProblem(problem).title}. ${describeProblem(problem).detail}`, {
+    toast(`Not removed: ${problemText(problem)}`, {
       loud: true, seconds: 15, action: { label: "Try again", symbol: "retry", run: () => finish(keys, back, gone) },
     });
   }

@@ -1,7 +1,7 @@
 // The list of uploads: progress, outcome and actions.
 import { button, eachFrame, h, icon, iconButton, middleCut } from "./dom.js";
 import { mayBeImage } from "./file-input.js";
-import { bytes, count, countImages, describeProblem, plural } from "./format.js";
+import { bytes, count, countImages, plural, problemText } from "./format.js";
 import { announce } from "./live-region.js";
 import { OPEN, UploadQueue, UploadRate } from "./upload-queue.js";
 
@@ -16,6 +16,9 @@ function freeName(key, taken) {
   const [stem, end] = dot > key.lastIndexOf("/") + 1 ? [key.slice(0, dot), key.slice(dot)] : [key, ""];
   for (let n = 2; ; n += 1) if (!taken.has(`${stem} (${n})${end}`)) return `${stem} (${n})${end}`;
 }
+
+/** Whether another attempt may add an upload. */
+const mayRetry = (upload) => upload.state === "cancelled" || (upload.state === "failed" && !upload.problem?.isPermanent);
 
 /** How long something takes, roughly: "about 20 s", "about 3 min". */
 function duration(seconds) {
@@ -52,7 +55,7 @@ export function uploadPanel({ finished, progressed }) {
   const heading = h("h2.numbers", {}, "Uploads");
   const bar = h("span");
   const stop = button("Stop", { look: "little", symbol: "close", onclick: () => queue.cancelOpen() });
-  const again = button("Retry failed", { look: "little", symbol: "retry", onclick: () => queue.all.filter((upload) => upload.state === "failed").forEach((upload) => queue.retry(upload)) });
+  const again = button("Retry failed", { look: "little", symbol: "retry", onclick: () => queue.all.filter((upload) => upload.state === "failed" && mayRetry(upload)).forEach((upload) => queue.retry(upload)) });
   const close = iconButton("Close the list of uploads", "close", { onclick: () => {
     queue.forgetDone();
     rows.clear();
@@ -69,7 +72,7 @@ export function uploadPanel({ finished, progressed }) {
     return parts.filter(([many]) => many).map(([many, words]) => `${count(many)} ${words}`).join(", ") || "Uploads";
   }
   function actions(upload) {
-    if (upload.state === "failed" || upload.state === "cancelled") return [iconButton(`Try again: ${upload.key}`, "retry", { look: "little", onclick: () => queue.retry(upload) })];
+    if (mayRetry(upload)) return [iconButton(`Try again: ${upload.key}`, "retry", { look: "little", onclick: () => queue.retry(upload) })];
     if (upload.state !== "exists") return [];
     return [
       button("Replace", { look: "little", "aria-label": `Replace ${upload.key}`, onclick: () => queue.retry(upload, { replace: true }) }),
@@ -88,7 +91,7 @@ export function uploadPanel({ finished, progressed }) {
     row.thumb.firstChild.style.setProperty("--done", String(upload.progress));
     if (row.state === upload.state && row.key === upload.key) return;
     Object.assign(row, { state: upload.state, key: upload.key });
-    const why = upload.problem ? `${describeProblem(upload.problem).title}: ${describeProblem(upload.problem).detail}` : (upload.reason ?? "");
+    const why = upload.problem ? problemText(upload.problem) : [upload.truncated && "truncated: pixels are missing", upload.reason].filter(Boolean).join(" · ");
     row.element.dataset.state = upload.state;
     if (upload.state === "failed" || upload.state === "exists") list.prepend(row.element); // uploads that need a decision come first
     row.name.replaceChildren(middleCut(upload.key));
@@ -111,7 +114,7 @@ export function uploadPanel({ finished, progressed }) {
     heading.textContent = open ? progress(open) : summary();
     stop.hidden = open === 0;
     close.hidden = open > 0;
-    again.hidden = !queue.all.some((item) => item.state === "failed");
+    again.hidden = !queue.all.some((item) => item.state === "failed" && mayRetry(item));
   });
   addEventListener("beforeunload", (event) => queue.open && event.preventDefault());
 

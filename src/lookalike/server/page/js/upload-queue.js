@@ -86,7 +86,7 @@ export class UploadQueue {
   }
 
   retry(upload, { replace = false, key = upload.key } = {}) {
-    Object.assign(upload, { state: "waiting", progress: 0, tries: 0, problem: null, reason: null, replace, key });
+    Object.assign(upload, { state: "waiting", progress: 0, tries: 0, problem: null, reason: null, truncated: false, replace, key });
     this.changed(upload);
     this.#pump();
   }
@@ -127,7 +127,7 @@ export class UploadQueue {
     try {
       const answer = await put(upload, (part) => this.#set(upload, part >= 1 ? "working" : "sending", { progress: part }));
       if (answer.outcome === "rejected") this.#set(upload, "failed", { problem: new Problem({ status: 422, detail: answer.reason }) });
-      else this.#set(upload, answer.outcome ?? "added", { progress: 1, reason: answer.reason });
+      else this.#set(upload, answer.outcome ?? "added", { progress: 1, reason: answer.reason, truncated: answer.truncated });
     } catch (problem) {
       await this.#failed(upload, problem, generation);
     }
