@@ -356,7 +356,7 @@ class GalleryAPI(Protocol):
             contains: Only keys that contain this text, at most 1,000 characters; ignores case, without wildcards.
             sort: `key`, or an attribute of the file (`file.folder`, `file.name`, `file.format`, `file.bytes`,
                 `file.width`, `file.height`, `file.frames`, `file.added`) or of its EXIF data (`exif.captured`,
-                `exif.camera`, `exif.orientation`, `exif.latitude`, `exif.longitude`); `-` before it reverses the order.
+                `exif.camera`, and the others of EXIF data); `-` before it reverses the order.
                 Images without the attribute come last.
 
         Raises:

@@ -115,8 +115,9 @@ def search(
         bool | None,
         flag(
             "--deep/--no-deep",
-            "Where no copy was found, search with parts of the image as well, for originals pasted into it. "
-            "[default: for a single image, if it takes about a second]",
+            "Compare similar images even where a copy was found; where none was, search with parts of the image as "
+            "well, for originals pasted into it. "
+            "[default: the latter for a single image, if it takes about a second]",
         ),
     ] = None,
     all_hits: Annotated[bool, flag("--all", "Also list similar images where copies were found.")] = False,
