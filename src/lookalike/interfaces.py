@@ -358,7 +358,7 @@ class GalleryAPI(Protocol):
             contains: Only keys that contain this text, at most 1,000 characters; ignores case, without wildcards.
             sort: `key`, or an attribute of the file (`file.folder`, `file.name`, `file.format`, `file.bytes`,
                 `file.width`, `file.height`, `file.frames`, `file.added`) or of its EXIF data (`exif.captured`,
-                `exif.camera`, `exif.orientation`, `exif.latitude`, `exif.longitude`); `-` before it reverses the order.
+                `exif.camera`, and the others of EXIF data); `-` before it reverses the order.
                 Images without the attribute come last.
 
         Raises:
@@ -507,7 +507,8 @@ class GalleryAPI(Protocol):
             exif: Store capture time, camera, orientation and position, where EXIF data say them.
 
         Returns:
-            The outcome, with the sequence number of the image.
+            The outcome, with the sequence number of the image. "linked" is a file that is stored under another key,
+            which the reason names: nothing is stored, no attributes either.
 
         Raises:
             ImageRejected: The data cannot be decoded as an image.

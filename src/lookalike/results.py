@@ -96,8 +96,9 @@ class SearchOptions(TypedDict, total=False):
     least that change (as `Answer.sequence` and writes return it): read your own writes. `engine_filter` is a further
     filter in an engine's own query language, by engine: `{"elasticsearch": {"match": {"title": "Alps"}}}`.
     `verify` (True) compares the pixels of the best candidates with those of the query, so that `copy` is proven, for
-    about `verify_ms` milliseconds (5000) at most. `deep` (False) also searches with windows of the query where no copy
-    was found, for originals that were pasted into the query; "auto" does so if that takes about a second at most.
+    about `verify_ms` milliseconds (5000) at most. `deep` (False) compares the ten nearest similar images even where a
+    copy was found, as a search by a key does, and also searches with windows of the query where none was, for originals
+    that were pasted into the query; "auto" does the latter if that takes about a second at most.
     """
 
     k: int

@@ -18,6 +18,13 @@ def check_text(what: str, text: str) -> None:
         raise BadInput(f"{what} {text!r} contains a NUL character, which is not allowed")
 
 
+def check_key(key: str) -> None:
+    """Raise BadInput for a key under which no image can be stored; TypeError for what is no text."""
+    check_text("key", key)
+    if not key:
+        raise BadInput("an image needs a key that is not empty")
+
+
 def storable(text: str) -> bool:
     """Return whether a key can be stored at all; one that cannot is not found when it is looked up."""
     try:

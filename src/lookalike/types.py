@@ -30,7 +30,10 @@ Attributes = Mapping[str, Any]
 """JSON object that the caller stores with an image."""
 
 ExifFields = Mapping[str, str | int | float]
-"""`captured`, `camera`, `orientation`, `latitude`, `longitude`, those that are known (`imaging.exif`)."""
+"""`captured`, `camera`, `orientation`, `latitude`, `longitude`, `CAPTURE_SETTINGS`, those that are known; see
+`imaging.exif`."""
+CAPTURE_SETTINGS: Final = ("subsecond", "exposure", "f_number", "iso")
+"""EXIF fields that say how an image was captured; known only where `captured` is the time of the capture."""
 
 FULLY_EXACT = math.inf
 """`exact_within` of an exhaustive search: nothing was missed at any distance."""
@@ -154,7 +157,7 @@ class Decoded:
     exif: bytes | None = None
 
 
-MAX_FRACTION_ERROR: Final = 0.011
+MAX_SUBSECOND_ERROR: Final = 0.011
 """Seconds: some software cuts the fraction of a capture time to two digits."""
 MAX_SETTING_ERROR: Final = 0.03
 """Share by which a setting of the camera may differ that is the same: 1/60 s may be written as 0.017 s."""
@@ -162,17 +165,19 @@ MAX_SETTING_ERROR: Final = 0.03
 
 @dataclass(frozen=True, slots=True)
 class Capture:
-    """The moment and the settings at which a camera took an image; None for what its EXIF data do not say.
+    """The moment and the settings at which a camera took an image (see `ExifFields`); None for what is not known."""
 
-    `time` is local time at the camera, in seconds, `fraction` the rest of a second; `exposure` is in seconds,
-    `f_number` the aperture, `iso` the sensitivity.
-    """
-
-    time: str
-    fraction: float | None = None
+    captured: str
+    subsecond: float | None = None
     exposure: float | None = None
     f_number: float | None = None
-    iso: float | None = None
+    iso: int | None = None
+
+    @classmethod
+    def of(cls, exif: ExifFields) -> "Capture | None":
+        """The capture that EXIF fields tell of; None where they do not, or tell the time of an edit only."""
+        settings: dict[str, Any] = {name: exif[name] for name in CAPTURE_SETTINGS if name in exif}
+        return cls(str(exif["captured"]), **settings) if settings and "captured" in exif else None
 
     def differs_from(self, other: "Capture") -> bool:
         """Whether the two images were taken separately: frames of a burst, exposures of a bracket.
@@ -181,8 +186,8 @@ class Capture:
         """
         settings = (self.exposure, other.exposure), (self.f_number, other.f_number), (self.iso, other.iso)
         return (
-            self.time != other.time
-            or _differ(self.fraction, other.fraction, MAX_FRACTION_ERROR)
+            self.captured != other.captured
+            or _differ(self.subsecond, other.subsecond, MAX_SUBSECOND_ERROR)
             or any(_differ(own, others, MAX_SETTING_ERROR * max(own or 0.0, others or 0.0)) for own, others in settings)
         )
 
@@ -202,8 +207,7 @@ class Prepared:
     RGB at a reduced size, if requested. `frames` counts frames or pages, of which the first is prepared; `truncated`
     tells that pixels are missing in the file; `exif` is what its EXIF data say; `transparent` is whether it has alpha.
     `variants` are further inputs of a query, if requested: over other backgrounds, first those of the same content, and
-    with another choice about its border. `capture` is when and how a camera took it, where
-    reduced pixels were requested and EXIF data say so.
+    with another choice about its border.
     """
 
     sha256: bytes
@@ -221,7 +225,6 @@ class Prepared:
     transparent: bool = False
     variants: tuple[tuple[Pixels, ...], ...] = ()
     reduced: Pixels | None = None
-    capture: Capture | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -91,6 +91,9 @@ def test_keys_that_cannot_be(client: TestClient, path: str, status: int) -> None
 
 def test_keys_that_cannot_be_put(client: TestClient) -> None:
     problem(client.put("/v1/images/a%00b", content=encoded(drawn(1))), 400, "bad-input")
+    answer = client.put("/v1/images/", content=encoded(drawn(1)), headers=JPEG)
+    problem(answer, 404, "not-found")
+    assert "a key is not empty" in answer.json()["detail"]
 
 
 def test_what_is_no_image(tenant: TestClient) -> None:

@@ -11,11 +11,12 @@ from sqlalchemy import Column, ColumnElement, String, Text, func, type_coerce
 
 from lookalike.catalog.schema import images
 from lookalike.errors import BadInput
-from lookalike.types import Attributes, ExifFields, Op
+from lookalike.types import CAPTURE_SETTINGS, Attributes, ExifFields, Op
 
 EXIF_PREFIX: Final = "exif."
 EXIF_ATTRIBUTES: Final = {
-    f"{EXIF_PREFIX}{field}": field for field in ("captured", "camera", "orientation", "latitude", "longitude")
+    f"{EXIF_PREFIX}{field}": field
+    for field in ("captured", "camera", "orientation", "latitude", "longitude", *CAPTURE_SETTINGS)
 }
 """By name: the field of `imaging.exif`."""
 FILE_ATTRIBUTES: Final = (

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lookalike.errors import BadInput, Conflict
-from lookalike.text import check_text
+from lookalike.text import check_key, check_text
 from lookalike.types import UNCUT, Attributes, Border, ExifFields, Features, FeatureSpec, Ids, Record, Rows
 
 DIGEST_BYTES = 32
@@ -81,9 +81,7 @@ class NewImage:
     updated: float | None = None
 
     def __post_init__(self) -> None:
-        if not self.key:
-            raise BadInput("an image needs a key that is not empty")
-        check_text("key", self.key)
+        check_key(self.key)
         if self.path is not None:
             check_text("path", self.path)
         if self.attributes:

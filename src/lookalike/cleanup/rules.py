@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from lookalike.cleanup.conversion import is_converted
 from lookalike.cleanup.files import ExifFacts, FileStatus, Folders, exif_facts
 from lookalike.errors import BadInput
 from lookalike.results import DEFAULT_TENANT, Filter
@@ -63,6 +64,13 @@ class Candidate:
         """Bytes of the file by pixel of the whole image: the more, the less it was compressed."""
         return self.record.nbytes / max(self.record.width * self.record.height, 1)
 
+    def is_conversion_of(self, jpeg: "Candidate") -> bool:
+        """Whether all pixels are those of a JPEG; they are compared where the records do not say it."""
+        if self.size != jpeg.size:
+            return False
+        same = self.record.pixels is not None and self.record.pixels == jpeg.record.pixels
+        return same or is_converted(self.status.path, jpeg.status.path)
+
     @cached_property
     def exif(self) -> ExifFacts:
         """EXIF facts, read from the file when a rule first needs them."""
@@ -117,9 +125,11 @@ def _not_converted(candidates: Sequence[Candidate]) -> list[bool]:
 
     A lossless file with exactly the pixels of a JPEG was converted from it; the other way round they would differ.
     """
-    records = [candidate.record for candidate in candidates]
-    of_jpegs = {record.pixels for record in records if record.format == "JPEG"} - {None}
-    return [record.format not in LOSSLESS or record.pixels not in of_jpegs for record in records]
+    jpegs = [candidate for candidate in candidates if candidate.record.format == "JPEG"]
+    return [
+        candidate.record.format not in LOSSLESS or not any(candidate.is_conversion_of(jpeg) for jpeg in jpegs)
+        for candidate in candidates
+    ]
 
 
 def _qualities(candidates: Sequence[Candidate]) -> list[tuple[int, float]]:

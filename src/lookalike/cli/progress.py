@@ -44,7 +44,7 @@ class Pace:
         of = f" of {total:,.0f}" if total is not None else ""
         rate = self.rate()
         per_second = f"{rate:,.0f}/s" if rate >= 1 else f"{60 * rate:,.0f}/min"
-        unit = self._unit.removesuffix("s") if self.done == 1 and total is None else self._unit
+        unit = self._unit.removesuffix("s") if (self.done if total is None else total) == 1 else self._unit
         line = f"{self.done:,}{of} {unit}"
         line += f"  {per_second}" if self.done else ""
         if total is None or self.done == 0 or rate <= 0:

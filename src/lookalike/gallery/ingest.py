@@ -39,6 +39,7 @@ from lookalike.imaging import DecodePool, Source, Unchanged
 from lookalike.interfaces import OrientedEncoder
 from lookalike.results import THUMBNAIL_SIZE
 from lookalike.sources.urls import members_of
+from lookalike.text import check_key
 from lookalike.types import (
     Features,
     FeatureSpec,
@@ -182,6 +183,7 @@ class Ingest:
 
         Raises ImageRejected, Conflict, and BadInput for a key or attributes that cannot be stored.
         """
+        check_key(item.key)
         known = self._catalog.images.existing_images(self._tenant, [item.key]).get(item.key)
         # before decoding, which a conflict would waste
         check_expected(item.key, expected, None if known is None else known.sequence)
@@ -366,7 +368,7 @@ class Ingest:
             elif task.removal is not None and task.removal.sha256 == prepared.sha256:
                 outcomes.append(task.outcome("removed", removed_reason(task.removal)))
             elif task.known is None and task.file is not None and task.file in same:
-                outcomes.append(task.outcome("linked", f"the same file as {same[task.file]}"))
+                outcomes.append(task.linked(same[task.file]))
             elif task.is_found and task.known is None and paths.setdefault(task.item.key, task.path) != task.path:
                 outcomes.append(task.outcome("rejected", taken_reason(paths[task.item.key], task.item.key)))
             else:

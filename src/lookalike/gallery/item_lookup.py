@@ -19,6 +19,7 @@ from lookalike.gallery.verification_records import RecordMaker
 from lookalike.image_files import is_text
 from lookalike.sources.objects import ObjectInfo, stat_object
 from lookalike.sources.urls import MEMBER, canonical_url, is_url
+from lookalike.text import check_key
 from lookalike.types import FeatureSpec, Found, FoundFile, FoundObject, Item, Outcome, OutcomeKind, ScannedFolder
 
 MAX_COMPARED = 32
@@ -86,6 +87,14 @@ class IngestItem:
         self, kind: OutcomeKind, reason: str | None = None, sequence: int | None = None, *, truncated: bool = False
     ) -> Outcome:
         return Outcome(self.item.key, self.path, kind, reason, sequence, truncated)
+
+    def linked(self, same: str) -> Outcome:
+        """Its outcome as another path of a file that is stored under the key `same`, or at that path under its own."""
+        known = self.known
+        reason = f"the same file as {same}"
+        if self.item.attributes if known is None else not has_attributes(self.item, known):
+            reason += f"; its attributes were not stored: set them on {self.item.key if known is not None else same}"
+        return self.outcome("linked", reason, None if known is None else known.sequence)
 
 
 def location(task: IngestItem, known: ExistingImage) -> FileLocation:
@@ -356,6 +365,10 @@ class ItemLookup:
         """Return what is to be read of an item, or its outcome where nothing is; the key of a found file is ours."""
         if found is not None:
             self._seen.note(found, known)
+        try:
+            check_key(item.key)
+        except BadInput as error:
+            return Outcome(item.key, item.path, "rejected", str(error))
         task = self.task(item, known, found)
         if isinstance(task, Outcome):
             if known is not None:  # its file is as stored
@@ -371,7 +384,7 @@ class ItemLookup:
                 return task.outcome("removed", removed_reason(removal))
             task.removal = removal
         if known is None and task.file is not None and self._links.get(task.file, item.key) != item.key:
-            return task.outcome("linked", f"the same file as {self._links[task.file]}")
+            return task.linked(self._links[task.file])
         return task
 
     def task(self, item: Item, known: ExistingImage | None, found: FoundObject | None = None) -> IngestItem | Outcome:
@@ -409,7 +422,7 @@ class ItemLookup:
             task.taken = "the key is that of an uploaded image with other bytes; give another with --key"
             return task
         if task.file is not None and file_id(known.path) == task.file:
-            return task.outcome("linked", f"the same file as {known.path}", known.sequence)
+            return task.linked(known.path)
         task.taken = taken_reason(known.path, task.item.key)
         gone = self._originals.state(known.path) == "gone"
         return task if gone else task.outcome("rejected", task.taken)

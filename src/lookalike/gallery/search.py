@@ -388,10 +388,11 @@ class Searcher:
         best = sorted((i for i in found if i in records), key=lambda i: (found[i].rank, i))
         best = [i for i in best[: request.candidates - 1] if found[i].evidence != "exact"]
         to_verify = [ToVerify(records[i], found[i].evidence == "copy") for i in best]
-        if any(candidate.evidence == "exact" for candidate in found.values()):  # a copy is found: see `verify`
+        wants_all = request.deep is True or query.record is not None  # an image of the gallery is found in any case
+        if not wants_all and any(candidate.evidence == "exact" for candidate in found.values()):
             to_verify = [candidate for candidate in to_verify if candidate.copy_by_distance]
         image = self._verifier.image_of(query, self._reader)
-        verified = self._verifier.verify(image, to_verify, request.verify_ms)
+        verified = self._verifier.verify(image, to_verify, request.verify_ms, wants_all=wants_all)
         for i, verification in verified.results.items():
             found[i].decide(verification)
         for i in verified.skipped:

@@ -13,7 +13,7 @@ from lookalike.catalog import Catalog
 from lookalike.errors import Damaged, ImageRejected, NotFound, Unavailable
 from lookalike.gallery.originals import Originals
 from lookalike.gallery.queries import PreparedQuery, QueryReader
-from lookalike.imaging.exif import capture_of
+from lookalike.imaging.exif import exif_fields
 from lookalike.types import Capture, Pixels, Record
 from lookalike.verification import Side, VerificationEncoder, from_record
 
@@ -68,11 +68,13 @@ class StoredSides:
         if (data := self.original(record)) is not None:
             try:
                 decoded = imaging.decode(data, limits=self._originals.limits, box=(SIDE, 1))
-                return Reduced(imaging.reduce_to(decoded.rgb, SIDE), capture_of(decoded.exif))
+                return Reduced(imaging.reduce_to(decoded.rgb, SIDE), Capture.of(exif_fields(decoded.exif)))
             except ImageRejected:
                 pass  # beyond the limits of today
         thumbnail = self._catalog.images.thumbnail(record.id)
-        return None if thumbnail is None else Reduced(imaging.reduce_to(imaging.decode(thumbnail).rgb, SIDE), None)
+        if thumbnail is None:
+            return None
+        return Reduced(imaging.reduce_to(imaging.decode(thumbnail).rgb, SIDE), Capture.of(record.exif))
 
     def original(self, record: Record) -> bytes | None:
         """The bytes of a stored image; None if they are gone, have changed, or their store is down."""
@@ -84,7 +86,7 @@ class StoredSides:
     def _from_record(self, record: Record) -> Side | None:
         stored = self._catalog.verification_records.get(record.id)
         try:
-            return None if stored is None else from_record(stored)
+            return None if stored is None else from_record(stored, capture=Capture.of(record.exif))
         except Damaged as error:
             log.warning("%s is compared by its distance only: %s", record.key, error)
             return None
@@ -114,7 +116,7 @@ class ComparedImage:
         if query.record is not None:
             return self._stored.read(query.record)
         pixels = query.prepared.reduced if query.prepared.reduced is not None else self._reader.read_reduced(query)
-        return None if pixels is None else Reduced(pixels, query.prepared.capture)
+        return None if pixels is None else Reduced(pixels, Capture.of(query.prepared.exif))
 
     @cached_property
     def side(self) -> Side | None:

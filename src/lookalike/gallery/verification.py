@@ -74,12 +74,14 @@ class CandidateVerifier:
         budget_ms: float,
         *,
         small: Small | None = None,
+        wants_all: bool = False,
     ) -> VerifiedCandidates:
         """Compare a query with its candidates, which are in the order of their distances, the nearest first.
 
         All within a copy threshold are verified; of the others the first `MAX_SIMILAR_VERIFIED`, while none has been
-        verified as a copy. The budget is checked before each batch of one candidate a core. With `small`, those that
-        are not alike are also compared as images of which that one is a small part of the other.
+        verified as a copy, or in any case (`wants_all`). The budget is checked before each batch of one candidate a
+        core. With `small`, those that are not alike are also compared as images of which that one is a small part of
+        the other.
         """
         until = time.monotonic() + budget_ms / 1000
         near = [c for c in candidates if c.copy_by_distance]
@@ -88,7 +90,8 @@ class CandidateVerifier:
         unavailable, skipped = 0, set[int]()
         side = query.side if candidates else None
         for chunk in (*self._chunks(near), *self._chunks(similar)):
-            if not chunk[0].copy_by_distance and any(label(v)[0] == "copy" for v in results.values()):
+            is_near = chunk[0].copy_by_distance
+            if not (is_near or wants_all) and any(label(v)[0] == "copy" for v in results.values()):
                 break
             if time.monotonic() > until:
                 skipped.update(candidate.record.id for candidate in chunk)

@@ -160,11 +160,11 @@ def _decode_repaired(data: bytes, kind: str, request: _Request) -> Decoded | Non
 
 def _decode_one_repair(repaired: recovery.Repaired, kind: str, request: _Request) -> Decoded | None:
     without_digest = replace(request, digest_pixels=0)
-    exact = without_digest if repaired.truncated or repaired.reduced else request
+    exact = without_digest if repaired.truncated or repaired.reduced or repaired.animated else request
     decoded = _decode_otherwise(repaired.data, kind, exact)
     if decoded is None or (repaired.truncated and not _has_content(decoded.rgb)):
         return None
-    return replace(decoded, truncated=repaired.truncated or decoded.truncated)
+    return replace(decoded, truncated=repaired.truncated or repaired.animated or decoded.truncated)
 
 
 def _has_content(rgb: Pixels) -> bool:
@@ -205,6 +205,8 @@ def _decode(
     data: bytes, kind: str, request: _Request, *, reduced: bool = True, reader: formats.Reader | None = None
 ) -> Decoded:
     limits, grey = request.limits, request.grey
+    if kind == "PNG" and recovery.has_broken_animation(data):
+        raise SyntaxError("frames of its animation are missing or out of order")
     file = (reader or formats.READERS[kind])(io.BytesIO(data))
     limits.check_size(*file.size)
     frames = containers.count_frames(file, kind, data, limits.max_frames + 1)

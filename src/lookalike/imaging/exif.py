@@ -1,20 +1,21 @@
 """EXIF data of an image: its orientation, and when, where and with what it was taken (CIPA DC-008, EXIF 2.32)."""
 
 import re
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Final
 
 from PIL import Image
 
 from lookalike.imaging.tiff import Tiff, Value
-from lookalike.types import Capture, ExifFields
+from lookalike.types import ExifFields
 
 _HEADER: Final = b"Exif\0\0"
 _MAKE, _MODEL, _ORIENTATION, _DATE, _EXIF, _GPS = 0x010F, 0x0110, 0x0112, 0x0132, 0x8769, 0x8825
 _FIRST: Final = frozenset({_MAKE, _MODEL, _ORIENTATION, _DATE, _EXIF, _GPS})
 _CAPTURED, _DIGITIZED = 0x9003, 0x9004
 _EXPOSURE, _F_NUMBER, _ISO, _FRACTION = 0x829A, 0x829D, 0x8827, 0x9291
-_CAPTURE_TAGS: Final = frozenset({_CAPTURED, _EXPOSURE, _F_NUMBER, _ISO, _FRACTION})
+_CAPTURE_TAGS: Final = frozenset({_CAPTURED, _DIGITIZED, _EXPOSURE, _F_NUMBER, _ISO, _FRACTION})
 _GPS_TAGS: Final = frozenset({1, 2, 3, 4})
 _DATE_FORMAT: Final = re.compile(r"(\d{4})[:\-/](\d\d)[:\-/](\d\d)[ T](\d\d):(\d\d):(\d\d)")
 MAX_CAMERA_LENGTH: Final = 100
@@ -43,18 +44,22 @@ def orientation(exif: bytes | None) -> Image.Transpose | None:
 def exif_fields(exif: bytes | None) -> ExifFields:
     """The fields that are stored with an image; without those that are missing or make no sense.
 
-    `captured` is local time at the camera, `2019-07-14T09:30:00`, for EXIF seldom knows the time zone; `camera` is make
-    and model; `orientation` is 1 to 8; `latitude` and `longitude` are degrees, north and east positive.
+    `captured` is local time at the camera, `2019-07-14T09:30:00`, for EXIF seldom knows the time zone, or where that is
+    unknown the time of an edit; `camera` is make and model; `orientation` is 1 to 8; `latitude` and `longitude` are
+    degrees, north and east positive. Where the time of the capture is known: `subsecond` is what followed its second
+    (0..1), `exposure` in seconds, `f_number` the aperture, `iso` the sensitivity.
     """
     if (tiff := _tiff(exif)) is None:
         return {}
     found = tiff.fields(tiff.first_directory(), _FIRST)
     fields: dict[str, str | int | float] = {}
-    taken = tiff.fields(below, (_CAPTURED, _DIGITIZED)) if (below := _number(found.get(_EXIF))) else {}
+    taken = tiff.fields(below, _CAPTURE_TAGS) if (below := _number(found.get(_EXIF))) else {}
     for value in (taken.get(_CAPTURED), taken.get(_DIGITIZED), found.get(_DATE)):
         if (captured := _date(_text(value))) is not None:
             fields["captured"] = captured
             break
+    if _date(_text(taken.get(_CAPTURED))) is not None:
+        fields.update(_settings(taken))
     if camera := _camera(_text(found.get(_MAKE)), _text(found.get(_MODEL))):
         fields["camera"] = camera
     if 1 <= (turned := _number(found.get(_ORIENTATION)) or 0) <= 8:
@@ -64,25 +69,16 @@ def exif_fields(exif: bytes | None) -> ExifFields:
     return fields
 
 
-def capture_of(exif: bytes | None) -> Capture | None:
-    """When and how a camera took an image; None where EXIF data do not tell when.
-
-    The time of an edit, which software writes, is not taken for it.
-    """
-    if (tiff := _tiff(exif)) is None:
-        return None
-    below = _number(tiff.fields(tiff.first_directory(), (_EXIF,)).get(_EXIF))
-    found = tiff.fields(below, _CAPTURE_TAGS) if below else {}
-    if (time := _date(_text(found.get(_CAPTURED)))) is None:
-        return None
-    digits = _text(found.get(_FRACTION))
-    return Capture(
-        time,
-        fraction=float(f"0.{digits}") if digits.isascii() and digits.isdigit() else None,
-        exposure=_positive(_ratio(found.get(_EXPOSURE))),
-        f_number=_positive(_ratio(found.get(_F_NUMBER))),
-        iso=_positive(_number(found.get(_ISO))),
-    )
+def _settings(below: Mapping[int, Value]) -> dict[str, int | float]:
+    """How an image was captured; without what is not known, for which cameras write 0."""
+    digits = _text(below.get(_FRACTION))
+    found = {
+        "subsecond": float(f"0.{digits[:6]}") if digits.isascii() and digits.isdigit() else None,
+        "exposure": _ratio(below.get(_EXPOSURE)) or None,
+        "f_number": _ratio(below.get(_F_NUMBER)) or None,
+        "iso": _number(below.get(_ISO)) or None,
+    }
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def _tiff(exif: bytes | None) -> Tiff | None:
@@ -97,12 +93,7 @@ def _number(value: Value | None) -> int | None:
 
 
 def _ratio(value: Value | None) -> float | None:
-    return value[0] / value[1] if isinstance(value, tuple) and len(value) == 2 and value[1] else None
-
-
-def _positive(value: float | None) -> float | None:
-    """The value; None for 0, which stands for an unknown one."""
-    return value or None
+    return round(value[0] / value[1], 7) if isinstance(value, tuple) and len(value) == 2 and value[1] else None
 
 
 def _text(value: Value | None) -> str:

@@ -11,7 +11,7 @@ from lookalike.errors import ImageRejected
 from lookalike.imaging.backgrounds import is_on_flat_background, other_backgrounds, replaced_backgrounds
 from lookalike.imaging.borders import crop_border, find_border
 from lookalike.imaging.decoding import decode
-from lookalike.imaging.exif import capture_of, exif_fields
+from lookalike.imaging.exif import exif_fields
 from lookalike.imaging.limits import DEFAULT_LIMITS, Limits, read_bytes
 from lookalike.imaging.pixel_digest import MAX_EAGER_PIXELS
 from lookalike.imaging.raw_preview import FORMAT as RAW
@@ -97,7 +97,6 @@ def prepare(
         truncated=decoded.truncated,
         exif=exif_fields(decoded.exif),
         transparent=decoded.alpha is not None,
-        capture=capture_of(decoded.exif) if reduced_side else None,
         variants=tuple(_variants(decoded, border, inputs)) if variants else (),
     )
 

@@ -15,7 +15,7 @@ import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
 
-from lookalike.imaging import containers
+from lookalike.imaging import avif_properties, containers
 from lookalike.imaging.color import MAX_PROFILE_BYTES
 from lookalike.imaging.formats import TGA_FOOTER
 from lookalike.types import Pixels
@@ -25,7 +25,9 @@ _PNG_KEPT: Final = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND", b"iCC
 """Chunks that determine what is shown; animation is left out, for a damaged file has one frame at most."""
 _PNG_SIZES: Final = {b"gAMA": 4, b"cHRM": 32, b"sRGB": 1}
 """Bytes of chunks of one size; readers refuse files in which it is another one, though their checksum is right."""
-_PNG_ANIMATION: Final = b"acTL"
+_PNG_PIXELS: Final = b"IDAT"
+_PNG_ANIMATION, _PNG_CONTROL, _PNG_FRAME = b"acTL", b"fcTL", b"fdAT"
+_PNG_ANIMATION_BYTES: Final = 8
 _CHANNELS: Final = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 """PNG (W3C, section 11.2.1): channels by color type."""
 _ADAM7: Final = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
@@ -53,11 +55,12 @@ _BITFIELDS: Final = (3, 6)
 
 
 class Repaired(NamedTuple):
-    """The rewritten file, whether pixels are missing, and whether channels of more than 8 bits were reduced."""
+    """The rewritten file, whether pixels are missing, channels of more than 8 bits were reduced, or it was animated."""
 
     data: bytes
     truncated: bool
     reduced: bool = False
+    animated: bool = False
 
 
 def repairs(data: bytes, kind: str, max_pixels: int) -> Iterator[Repaired]:
@@ -69,6 +72,9 @@ def repairs(data: bytes, kind: str, max_pixels: int) -> Iterator[Repaired]:
             yield from _repair_gif(data, max_pixels)
         case "WEBP":
             yield from _found(_repair_webp(data))
+        case "AVIF":
+            if (rewritten := avif_properties.rewrite(data)) is not None:
+                yield Repaired(rewritten, False)
         case "PNG" | "BMP" | "TGA" | "PSD" | "TIFF":
             yield from _found(_REPAIRS[kind](data, max_pixels))
 
@@ -132,7 +138,36 @@ def _repair_png(data: bytes, max_pixels: int) -> Repaired | None:
     pixels, missing = _complete(compressed, _png_passes(header))
     written = PNG_SIGNATURE + b"".join(_png_chunk(name, body) for name, body in kept)
     written += b"".join(_png_chunk(b"IDAT", part) for part in pixels) + _png_chunk(b"IEND", b"")
-    return Repaired(written, missing > 0 or animated)
+    return Repaired(written, missing > 0, animated=animated)
+
+
+def has_broken_animation(data: bytes) -> bool:
+    """Whether frames of a PNG are missing or out of order, so that viewers show its default image (PNG, third edition).
+
+    A file that ends early is not meant, nor one that has more frames than it says: viewers show those it says.
+    """
+    if _PNG_ANIMATION not in data[: data.find(_PNG_PIXELS)]:
+        return False
+    claims = [body for name, body, _ in _png_chunks(data) if name == _PNG_ANIMATION]
+    if [len(body) for body in claims] != [_PNG_ANIMATION_BYTES]:
+        return False  # readers take it for no animation
+    claimed, name = int.from_bytes(claims[0][:4]), b""
+    frames = sequence = 0
+    is_awaited = has_pixels = has_control = False  # data of a frame; the default image; a control chunk after that
+    for name, body, _ in _png_chunks(data):
+        if name == _PNG_PIXELS:
+            frames, is_awaited, has_pixels = frames + is_awaited, False, True
+        elif name == _PNG_CONTROL:
+            if frames == claimed > 0:
+                return False
+            if is_awaited or int.from_bytes(body[:4]) != sequence:
+                return True
+            sequence, is_awaited, has_control = sequence + 1, True, has_pixels
+        elif name == _PNG_FRAME:
+            if not has_control or int.from_bytes(body[:4]) != sequence:
+                return True
+            sequence, frames, is_awaited = sequence + 1, frames + is_awaited, False
+    return claimed == 0 or (frames < claimed and name == b"IEND")
 
 
 def _is_usable(name: bytes, body: bytes) -> bool:

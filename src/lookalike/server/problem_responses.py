@@ -17,7 +17,7 @@ from lookalike.problem_details import MEDIA_TYPE, PREFIX, problem_of, retry_afte
 
 MAX_REPORTED = 10
 """Validation errors that a response lists."""
-NO_ROUTE = "Unknown path (a slash in a key is written %2F)."
+NO_ROUTE = "Unknown path (a key is not empty, and a slash in it is written %2F)."
 log = logging.getLogger("lookalike.server")
 
 

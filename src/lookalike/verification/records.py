@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from lookalike.errors import Damaged
-from lookalike.types import Box, Pixels
+from lookalike.types import Box, Capture, Pixels
 from lookalike.verification import xfeat
 from lookalike.verification.raster import luma_of, shrink, shrink_coarsely
 from lookalike.verification.side import COLOR_SIDE, Side
@@ -57,8 +57,11 @@ def to_record(side: Side) -> bytes:
     return _HEAD.pack(MAGIC, VERSION, zlib.crc32(body)) + body
 
 
-def from_record(record: bytes) -> Side:
-    """The image of a record; raises Damaged where the record is truncated, altered or of an unknown version."""
+def from_record(record: bytes, *, capture: Capture | None = None) -> Side:
+    """The image of a record; `capture` is when and how a camera took it, if that is known.
+
+    Raises Damaged where the record is truncated, altered or of an unknown version.
+    """
     if len(record) < _HEAD.size + _BODY.size:
         raise Damaged(f"verification record of {len(record)} bytes is truncated: {REMEDY}")
     magic, version, stated = _HEAD.unpack_from(record)
@@ -85,7 +88,7 @@ def from_record(record: bytes) -> Side:
     if colored:
         factor = min(1.0, COLOR_SIDE / max(pixels.shape[:2]))
         colors = shrink_coarsely(pixels, *(max(1, round(pixels.shape[axis] * factor)) for axis in (1, 0)))
-    return Side(luma_of(pixels), colors, width, height, border=border, features=features)
+    return Side(luma_of(pixels), colors, width, height, border=border, features=features, capture=capture)
 
 
 def is_intact(record: bytes) -> bool:

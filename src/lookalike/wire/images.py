@@ -74,7 +74,8 @@ class Image(WireObject):
     exif: Json = field(
         default_factory=dict,
         metadata=doc(
-            "What its EXIF data say of `captured` (local time), `camera`, `orientation`, `latitude` and `longitude`."
+            "What its EXIF data say of `captured` (local time), `camera`, `orientation`, `latitude`, `longitude`, "
+            "`subsecond`, `exposure` (seconds), `f_number` and `iso`."
         ),
     )
     path: str | None = field(

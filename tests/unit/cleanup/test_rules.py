@@ -1,10 +1,11 @@
 """Rules: what they look at, their order, and how they are written."""
 
+import io
 import itertools
 from pathlib import Path
 
 import pytest
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, ImageChops
 
 from lookalike.cleanup.files import ExifFacts, Folders, exif_facts, file_status
 from lookalike.cleanup.rules import DEFAULT_RULES, Candidate, choose, parse_rules
@@ -137,6 +138,23 @@ def test_a_conversion_that_adds_bytes_alone_is_not_kept(candidates: Candidates, 
     converted = candidates.make(b"2" * 9000, format=format_, pixels=b"one")
     assert kept([jpeg, converted], *DEFAULT_RULES) == 0
     assert kept([jpeg, converted], f"format={format_}", *DEFAULT_RULES) == 1
+
+
+@pytest.mark.parametrize("format_", ["PNG", "TIFF"])
+@pytest.mark.parametrize("turn", [None, *Image.Transpose])
+def test_a_conversion_of_a_photo_is_found_by_its_pixels(
+    candidates: Candidates, format_: str, turn: Image.Transpose | None
+) -> None:
+    """Photos are added without a digest of their pixels; a copy whose pixels differ is the original of a JPEG."""
+    data = encoded(drawn(1, (160, 120)), "JPEG", quality=90)
+    jpeg = candidates.make(data, size=(160, 120), format="JPEG", pixels=None)
+    with Image.open(io.BytesIO(data)) as image:
+        turned = image if turn is None else image.transpose(turn)
+        converted = candidates.make(encoded(turned, format_), size=turned.size, format=format_, pixels=b"2")
+        changed = ImageChops.offset(turned, 1)
+    assert kept([jpeg, converted], *DEFAULT_RULES) == 0
+    original = candidates.make(encoded(changed, format_), size=turned.size, format=format_, pixels=b"3")
+    assert kept([jpeg, original], *DEFAULT_RULES) == 1
 
 
 def test_what_has_other_pixels_is_no_conversion(candidates: Candidates) -> None:

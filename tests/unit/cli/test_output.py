@@ -1,7 +1,9 @@
 """What the command line shows and reads, piece by piece."""
 
+import ast
 import io
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
+from lookalike import cli
 from lookalike.cli.options import parse_pairs, read_entries
 from lookalike.cli.output import counted, printable, size
 from lookalike.cli.preview import can_preview, preview_of
@@ -56,6 +59,49 @@ def test_sizes_for_people(nbytes: int, text: str) -> None:
 
 def test_counts_for_people() -> None:
     assert (counted(1, "image"), counted(2000, "image")) == ("1 image", "2,000 images")
+
+
+@pytest.mark.parametrize("links", [1, 2])
+def test_the_summary_counts_one_and_several(tmp_path: Path, links: int) -> None:
+    folder = tmp_path / "pics"
+    folder.mkdir()
+    drawn(1).save(folder / "0.png")
+    lookalike("init", "--pipelines", "phash", "--gallery", tmp_path / "g")
+    lookalike("add", folder, "--gallery", tmp_path / "g")
+    for number in range(links):
+        os.link(folder / "0.png", folder / f"link {number}.png")
+    text = lookalike("add", *folder.glob("link*"), "--gallery", tmp_path / "g").text
+    said = {
+        1: "1 image: 1 further link to a file of the gallery",
+        2: "2 images: 2 further links to files of the gallery",
+    }
+    assert text.startswith(f"{said[links]}   (")
+
+
+PLURAL = re.compile(r" (?:more )?[a-z]+s\b(?! an? )")
+
+
+@pytest.mark.parametrize("path", sorted(Path(cli.__file__).parent.rglob("*.py")), ids=lambda path: path.stem)
+def test_no_count_is_printed_with_a_fixed_plural(path: Path) -> None:
+    """A number of thousands, or a length, is followed by a plural only in `1 of 5 checks`; `counted` does the rest."""
+    found = []
+    for text in (node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.JoinedStr)):
+        for before, value, after in zip([None, *text.values], text.values, text.values[1:], strict=False):
+            if not (isinstance(value, ast.FormattedValue) and isinstance(after, ast.Constant)):
+                continue
+            spec = "" if value.format_spec is None else ast.unparse(value.format_spec)
+            is_count = ("," in spec and "." not in spec) or ast.unparse(value.value).startswith("len(")
+            is_part = isinstance(before, ast.Constant) and str(before.value).endswith(" of ")
+            if is_count and not is_part and PLURAL.match(str(after.value)):
+                found.append(ast.unparse(text))
+    assert found == []
+
+
+def test_progress_of_one() -> None:
+    pace = Pace()
+    pace.advance()
+    assert pace.text(1).startswith("1 of 1 image ")
+    assert pace.text(2).startswith("1 of 2 images ")
 
 
 def test_pace_outlives_a_long_pause(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import lookalike
-from lookalike.errors import NotFound
+from lookalike.errors import BadInput, NotFound
 from lookalike.factory import open_gallery
 from lookalike.types import Item, Outcome
 from tests.support.drawn_images import drawn
@@ -86,6 +86,37 @@ def test_another_file_under_a_known_key_is_refused(gallery: lookalike.Gallery, t
     one.unlink()  # what is refused while the file is there is not let in when it is gone
     assert outcomes(gallery.add(other)) == {"1.png": "rejected"}
     assert outcomes(gallery.add(other, key="other.png")) == {"other.png": "added"}
+
+
+def test_attributes_of_a_link_are_said_to_be_lost(gallery: lookalike.Gallery, tmp_path: Path) -> None:
+    folder = fill(tmp_path / "pics", 1, 2)
+    gallery.add(folder)
+    os.link(folder / "1.png", folder / "hard.png")
+    (tmp_path / "soft.png").symlink_to(folder / "2.png")
+    year = {"year": 2024}
+    remedy = "its attributes were not stored: set them on"
+    for source, same in ((folder / "1.png", 1), (folder / "hard.png", 1), (folder / "2.png", 2)):
+        stored = gallery.put("k", source, attributes=year)
+        [added] = gallery.add([Item("k", source, year)])
+        for found in (stored, added):
+            assert (found.key, found.outcome) == ("k", "linked")
+            assert found.reason == f"the same file as {same}.png; {remedy} {same}.png"
+        assert gallery.put("k", source).reason == f"the same file as {same}.png"
+    [soft] = gallery.add([Item("2.png", tmp_path / "soft.png", year)])
+    assert (soft.outcome, soft.reason) == ("linked", f"the same file as {folder / '2.png'}; {remedy} 2.png")
+    gallery.set_attributes("2.png", year)
+    assert gallery.add([Item("2.png", tmp_path / "soft.png", year)])[0].reason == f"the same file as {folder / '2.png'}"
+
+
+def test_an_empty_key_is_refused_whatever_is_stored(gallery: lookalike.Gallery, tmp_path: Path) -> None:
+    folder = fill(tmp_path / "pics", 1, 2)
+    gallery.add(folder / "1.png")
+    for source in (folder / "1.png", folder / "2.png", (folder / "2.png").read_bytes(), folder / "none.png"):
+        with pytest.raises(BadInput, match="a key that is not empty"):
+            gallery.put("", source)
+        [outcome] = gallery.add([Item("", source)])
+        assert (outcome.outcome, outcome.reason) == ("rejected", "an image needs a key that is not empty")
+    assert keys(gallery) == ["1.png"]
 
 
 def test_links_are_the_same_file(gallery: lookalike.Gallery, tmp_path: Path) -> None:

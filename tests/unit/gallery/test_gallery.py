@@ -17,7 +17,9 @@ from lookalike.config import GallerySettings, from_environment
 from lookalike.errors import BadSetting, GalleryBusy, ImageRejected, NotFound, UnsupportedQuery
 from lookalike.factory import create_gallery, open_gallery
 from lookalike.types import Item
+from lookalike.verification import available
 from tests.support.drawn_images import drawn, encoded
+from tests.unit.verification.drawing import scene
 
 HASHES = ("phash",)
 
@@ -64,6 +66,19 @@ def test_an_exact_match_is_a_copy_found(gallery: lookalike.Gallery, folder: Path
     assert changed.verification is not None
     assert exact.verification.verified == 0
     assert changed.verification.verified > 0
+
+
+@pytest.mark.skipif(not available(), reason="needs lookalike[verify]")
+def test_other_copies_of_an_image_of_the_gallery_are_proven_where_asked_for(gallery: lookalike.Gallery) -> None:
+    """A crop whose distance tells nothing is compared in a search by key, and in a deep one, although one is found."""
+    whole = scene(3)
+    images = {"whole": whole, "crop": whole.crop((100, 60, 620, 460)), "other": scene(9)}
+    gallery.add([Item(key, encoded(image)) for key, image in images.items()])
+    proven = {"whole": "exact", "crop": "copy", "other": "similar"}
+    assert {hit.key: hit.evidence for hit in gallery.search(lookalike.StoredImage("whole")).hits} == proven
+    shallow, deep = (gallery.search(encoded(whole), deep=deep) for deep in (False, True))
+    assert {hit.key: hit.evidence for hit in shallow.hits} == proven | {"crop": "similar"}
+    assert {hit.key: hit.evidence for hit in deep.hits} == proven
 
 
 def test_images_in_memory_are_files_with_the_same_pixels(gallery: lookalike.Gallery) -> None:

@@ -190,3 +190,14 @@ def test_photos_that_were_taken_separately_are_no_copies(gallery: lookalike.Gall
     clusters = [{Path(image.key).name for image in cluster.images} for cluster in gallery.duplicates()]
     assert not any({"first.jpg", "darker.jpg"} <= names for names in clusters)
     assert any({"first.jpg", "edited.jpg"} <= names or {"first.jpg", "shared.jpg"} <= names for names in clusters)
+
+
+def test_captures_of_images_without_a_file_are_known(gallery: lookalike.Gallery, tmp_path: Path) -> None:
+    first = photo(tmp_path, "first.jpg", "2024:05:01 10:00:00", 100, 1.0)
+    darker = photo(tmp_path, "darker.jpg", "2024:05:01 10:00:00", 200, 0.85)
+    shared = photo(tmp_path, "shared.jpg", "2024:05:01 10:00:00", 100, 0.95, exif=False)
+    gallery.add([Item("bytes", Path(first).read_bytes())])
+    assert gallery.get("bytes").exif["exposure"] == 0.01
+    assert gallery.search(darker).hits[0].evidence == "variant"
+    assert gallery.search(shared).hits[0].evidence == "copy"
+    assert [hit.key for hit in gallery.search(shared, filter={"exif.exposure": 0.01}).hits] == ["bytes"]

@@ -15,7 +15,7 @@ from lookalike.errors import ImageRejected
 from lookalike.image_files import is_image_file
 from lookalike.imaging import jxl, prepare, recovery
 from lookalike.imaging.decoding import decode
-from lookalike.imaging.formats import size_by_header
+from lookalike.imaging.formats import READERS, size_by_header
 from lookalike.imaging.limits import Limits
 from lookalike.types import Pixels
 from tests.faults.test_mutated_files import psd, raw
@@ -250,6 +250,94 @@ def test_large_text_in_a_png() -> None:
     body = b"XML:com.adobe.xmp\0\1\0\0\0" + zlib.compress(b" " * 80_000_000)
     text = struct.pack(">I", len(body)) + b"iTXt" + body + struct.pack(">I", zlib.crc32(b"iTXt" + body))
     assert close(decode(data[:at] + text + data[at:]).rgb, np.asarray(IMAGE))
+
+
+FLAT = Image.new("RGB", (32, 24), (0, 128, 0))
+
+
+def animated_chunks(first: Image.Image, *, apart: bool) -> list[tuple[bytes, bytes]]:
+    """The chunks of an animated PNG of three frames, whose first one is the default image, or apart from it."""
+    others = [drawn(n, first.size) for n in (3, 4, 5)][: 3 if apart else 2]
+    data = encoded(first, save_all=True, append_images=others, default_image=apart, duration=50)
+    chunks, at = [], 8
+    while at < len(data):
+        length = int.from_bytes(data[at : at + 4])
+        chunks.append((data[at + 4 : at + 8], data[at + 8 : at + 8 + length]))
+        at += 12 + length
+    return chunks
+
+
+def png_of(chunks: list[tuple[bytes, bytes]]) -> bytes:
+    parts = (struct.pack(">I", len(b)) + n + b + struct.pack(">I", zlib.crc32(n + b)) for n, b in chunks)
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
+def broken_animation(chunks: list[tuple[bytes, bytes]], fault: str) -> list[tuple[bytes, bytes]]:
+    ordered = [at for at, (name, _) in enumerate(chunks) if name in (b"fcTL", b"fdAT")]
+    last = ordered[-1]
+    if fault == "no control chunks":
+        return [each for each in chunks if each[0] != b"fcTL"]
+    if fault == "no data":
+        return [each for each in chunks if each[0] != b"fdAT"]
+    if fault == "a frame less than it says":
+        return chunks[: last - 1] + chunks[last + 1 :]
+    if fault == "no frames, as it says":
+        return [(name, bytes(8) if name == b"acTL" else body) for name, body in chunks]
+    changed = list(chunks)
+    if fault == "a gap":
+        changed[last] = (b"fdAT", struct.pack(">I", 90) + chunks[last][1][4:])
+    elif fault == "a late start":
+        for at in ordered:
+            number = int.from_bytes(chunks[at][1][:4]) + 1
+            changed[at] = (chunks[at][0], struct.pack(">I", number) + chunks[at][1][4:])
+    elif fault == "a repeated control chunk":
+        number = int.from_bytes(chunks[last][1][:4])
+        changed[last:] = [
+            (b"fcTL", struct.pack(">I", number) + chunks[last - 1][1][4:]),
+            (b"fdAT", struct.pack(">I", number + 1) + chunks[last][1][4:]),
+            *chunks[last + 1 :],
+        ]
+    elif fault == "data before its control chunk":
+        changed[last - 1], changed[last] = chunks[last], chunks[last - 1]
+    return changed
+
+
+@pytest.mark.parametrize("apart", [False, True])
+@pytest.mark.parametrize("first", [FLAT, IMAGE], ids=["flat", "drawn"])
+@pytest.mark.parametrize(
+    "fault",
+    [
+        "no control chunks",
+        "no data",
+        "a frame less than it says",
+        "no frames, as it says",
+        "a gap",
+        "a late start",
+        "a repeated control chunk",
+        "data before its control chunk",
+    ],
+)
+def test_a_png_of_broken_frames_is_its_default_image(fault: str, first: Image.Image, apart: bool) -> None:
+    chunks = animated_chunks(first, apart=apart)
+    data = png_of(broken_animation(chunks, fault))
+    for digest_pixels in (0, 1_000_000):
+        found = decode(data, digest_pixels=digest_pixels)
+        assert (found.frames, found.truncated, found.pixels) == (1, True, None)
+        assert close(found.rgb, np.asarray(first))
+
+
+@pytest.mark.parametrize("apart", [False, True])
+def test_frames_of_a_png_that_are_whole(apart: bool) -> None:
+    chunks = animated_chunks(IMAGE, apart=apart)
+    frames = 3 + apart
+    whole = decode(png_of(chunks), digest_pixels=1_000_000)
+    assert (whole.frames, whole.truncated) == (frames, False)
+    assert whole.pixels is not None
+    claim = next(at for at, (name, _) in enumerate(chunks) if name == b"acTL")
+    chunks[claim] = (b"acTL", struct.pack(">II", 2, 0))
+    more = decode(png_of(chunks), digest_pixels=1_000_000)
+    assert (more.frames, more.truncated) == (frames - 1, False)
+    assert more.pixels not in (None, whole.pixels)
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF"])
@@ -511,6 +599,78 @@ def test_an_avif_with_a_minimized_box() -> None:
     for cut in (20, 30, 60, len(small) - 40):
         with pytest.raises(ImageRejected):
             decode(small[:cut])
+
+
+def rebuilt_avif(
+    data: bytes, associations: list[dict[int, bytes]], *, groups: bytes = b"", last: bool = False
+) -> bytes:
+    """An AVIF of Pillow's with these boxes of associations, and groups of items; its MetaBox extends to the end or not.
+
+    A MetaBox that comes last is preceded by the pixels.
+    """
+
+    def box(name: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", 8 + len(body)) + name + body
+
+    start, mdat = (data.index(name) - 4 for name in (b"meta", b"mdat"))
+    iprp, ipco, ipma = (data.index(name) - 4 for name in (b"iprp", b"ipco", b"ipma"))
+    written = b""
+    for items in associations:
+        entries = b"".join(struct.pack(">HB", item, len(own)) + own for item, own in items.items())
+        written += box(b"ipma", struct.pack(">II", 0, len(items)) + entries)
+    meta = bytearray(data[start + 8 : iprp] + box(b"iprp", data[ipco:ipma] + written) + groups)
+    moved = start - mdat if last else 8 + len(meta) - (mdat - start)
+    at = meta.index(b"iloc") + 12
+    for _ in range(int.from_bytes(meta[at - 2 : at])):
+        meta[at + 6 : at + 10] = struct.pack(">I", int.from_bytes(meta[at + 6 : at + 10]) + moved)
+        at += 14
+    if last:
+        return data[:start] + data[mdat:] + bytes(4) + b"meta" + bytes(meta)
+    return data[:start] + box(b"meta", bytes(meta)) + data[mdat:]
+
+
+def associations_of(data: bytes) -> dict[int, bytes]:
+    """Numbers of properties by item, as Pillow writes them: one byte each, the highest bit for essential ones."""
+    at = data.index(b"ipma") + 12
+    found = {}
+    for _ in range(int.from_bytes(data[at - 4 : at])):
+        item, count = struct.unpack_from(">HB", data, at)
+        found[item] = data[at + 3 : at + 3 + count]
+        at += 3 + count
+    return found
+
+
+@pytest.mark.parametrize("last", [False, True])
+@pytest.mark.parametrize("fault", ["two boxes", "an item in two boxes", "alpha without a size", "groups"])
+def test_an_avif_whose_properties_are_written_unusually(fault: str, last: bool) -> None:
+    image = IMAGE.copy()
+    image.putalpha(drawn(9, IMAGE.size).convert("L"))
+    plain = encoded(image, "AVIF", quality=90, speed=9)
+    whole = decode(plain, digest_pixels=1_000_000)
+    assert whole.alpha is not None
+    items = associations_of(plain)
+    color, alpha = items
+    boxes, groups = [items], b""
+    if fault == "two boxes":
+        boxes = [{color: items[color]}, {alpha: items[alpha]}]
+    elif fault == "an item in two boxes":
+        boxes = [{color: items[color][:2], alpha: items[alpha]}, {color: items[color][1:]}]
+    elif fault == "alpha without a size":
+        boxes = [{color: items[color], alpha: items[alpha][1:]}]
+    else:
+        group = struct.pack(">I4sIIII", 26, b"pymd", 0, 1, 1, color) + bytes(2)
+        groups = struct.pack(">I4sI", 38, b"grpl", 0) + group
+    data = rebuilt_avif(plain, boxes, groups=groups, last=last)
+    with pytest.raises(SyntaxError, match="BMFF parsing failed"):
+        READERS["AVIF"](io.BytesIO(data))
+    found = decode(data, digest_pixels=1_000_000)
+    assert not found.truncated
+    assert found.pixels == whole.pixels
+    assert found.alpha is not None
+    assert close(found.alpha, whole.alpha)
+    for cut in (len(plain) // 2, len(data) - 40):
+        with pytest.raises(ImageRejected):
+            decode(data[:cut])
 
 
 def test_lossless_jpeg_is_read_for_hashes(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -36,15 +36,15 @@ if TYPE_CHECKING:
 MAX_EXAMPLES = 3
 """Rejected images that are named for each reason."""
 OUTCOMES = {
-    "added": "added",
-    "duplicate": "added with the bytes of another",
-    "updated": "updated",
-    "unchanged": "unchanged",
-    "linked": "further links to files of the gallery",
-    "removed": "removed earlier and not added again",
-    "rejected": "rejected",
+    "added": ("added", "added"),
+    "duplicate": ("added with the bytes of another", "added with the bytes of another"),
+    "updated": ("updated", "updated"),
+    "unchanged": ("unchanged", "unchanged"),
+    "linked": ("further link to a file of the gallery", "further links to files of the gallery"),
+    "removed": ("removed earlier and not added again", "removed earlier and not added again"),
+    "rejected": ("rejected", "rejected"),
 }
-"""Outcomes in the order and the wording of the summary."""
+"""Outcomes in the order and the wording of the summary, of one image and of several."""
 
 
 @command(app, remote=True, rich_help_panel=IMAGES)
@@ -223,9 +223,7 @@ class AddSummary:
 
     def counts_text(self) -> str:
         """`1,200 added, 3 rejected`."""
-        counts = [
-            f"{self.outcomes[outcome]:,} {words}" for outcome, words in OUTCOMES.items() if self.outcomes[outcome]
-        ]
+        counts = [counted(n, *words) for outcome, words in OUTCOMES.items() if (n := self.outcomes[outcome])]
         return ", ".join(counts) or "nothing was added"
 
     def print(self, gallery: str, *, more: str = "add --json lists all of them") -> None:

@@ -54,7 +54,7 @@ def calibrate(
         calibrations = gallery.pipeline_calibrations()
         originals = calibration_originals(gallery.sample(queries, tenant=session.tenant, seed=seed), queries, seed)
         if len(originals) < MIN_IMAGES:
-            raise NotFound(f"a calibration needs {MIN_IMAGES} images with files; there are {len(originals)}")
+            raise NotFound(f"a calibration needs {MIN_IMAGES} images with files; the gallery has {len(originals)}")
         outside = outside_images(gallery, sample_paths()[:MAX_OUTSIDE], tenant=session.tenant)
         runner = Runner(
             gallery,
@@ -92,7 +92,7 @@ def calibrate(
 def _show(calibration: GalleryCalibration, queries: int) -> None:
     """By group and measure, the distance within which hits are false for a share of queries, and the sample's limit."""
     images = counted(calibration.gallery_images, "image")
-    print_line(f"Calibrated with {queries:,} edited copies, in a gallery of {images}.")
+    print_line(f"Calibrated with {counted(queries, 'edited copy', 'edited copies')}, in a gallery of {images}.")
     limits = calibration.radii[list(calibration.radii)[-1]]
     for group, low, high in zip(calibration.groups, (None, *limits), (*limits, None), strict=True):
         if len(calibration.groups) > 1:

@@ -20,7 +20,7 @@ from lookalike.cli.options import (
     open_gallery_or_client,
     option,
 )
-from lookalike.cli.output import emit, out, print_line, printable
+from lookalike.cli.output import counted, emit, out, print_line, printable
 
 MARKS = {True: Text("yes", style="green"), False: Text("no", style="red"), None: Text("-", style="dim")}
 
@@ -53,9 +53,9 @@ def explain(
         distance = "too flat" if measured.distance is None else f"{measured.distance:.3f}"
         print_line(f"  {measured.pipeline}: distance {distance}, copies are within {measured.threshold:.3f}")
     for code in found.hashes:
-        print_line(
-            f"  {code.pipeline}: {len(code.differing)} bits differ, {code.equal_segments} of 8 segments are equal"
-        )
+        n, equal = len(code.differing), code.equal_segments
+        bits = f"{counted(n, 'bit')} {'differs' if n == 1 else 'differ'}"
+        print_line(f"  {code.pipeline}: {bits}, {equal} of 8 segments {'is' if equal == 1 else 'are'} equal")
     for file in (html, png):
         if file is not None:
             print_line(f"Written: {printable(str(file))}")

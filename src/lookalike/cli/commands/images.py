@@ -126,8 +126,7 @@ def ls(
         option(
             "--sort NAME",
             "Sort by key or by file.folder, file.name, file.format, file.bytes, file.width, file.height, file.frames, "
-            "file.added, exif.captured, exif.camera, exif.orientation, exif.latitude or exif.longitude; - before it "
-            "reverses the order.",
+            "file.added, exif.captured, exif.camera and the others of EXIF data; - before it reverses the order.",
         ),
     ] = "key",
 ) -> int:

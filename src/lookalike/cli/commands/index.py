@@ -100,7 +100,7 @@ def _show(session: Session, moved: IndexMove) -> None:
         print_line(
             f"{counted(compared.queries, 'search', 'searches')} compared: overlap@10 {100 * compared.overlap:.1f} %, "
             f"of {counted(compared.copies, 'hit')} within the copy threshold {100 * compared.copies_overlap:.1f} %; "
-            f"{compared.missing_rows:,} rows missing."
+            f"{counted(compared.missing_rows, 'row')} missing."
         )
     if moved.kept:
         print_error(f"The other index is kept, to move back: `lookalike index drop {name}` deletes it.")

@@ -79,7 +79,8 @@ def plan(
     )
     for spec in request.pipelines:
         if spec.metric == "cosine":
-            vector = f"{spec.dimensions:,} floats of 4 bytes are {spec.feature_bytes:,} bytes an image"
+            floats = f"{counted(spec.dimensions, 'float')} of 4 bytes {'is' if spec.dimensions == 1 else 'are'}"
+            vector = f"{floats} {spec.feature_bytes:,} bytes an image"
             print_line(f"{spec.name}: {vector}, {size(spec.feature_bytes * request.images)} in all.")
     print_line()
     out().print(_resources(result))
@@ -158,7 +159,8 @@ def _details(plan: Plan) -> Iterator[tuple[str, str]]:
             yield "", f'[index] {index.pipeline} = "{index.url}"'
         yield from (("", note) for note in index.notes)
         if index.max_images:
-            yield "", f"{request.memory / 1e9:,g} GB are enough for {index.max_images:,} images"
+            are = "is" if request.memory == 10**9 else "are"
+            yield "", f"{request.memory / 1e9:,g} GB {are} enough for {counted(index.max_images, 'image')}"
     yield "catalog", f"{plan.catalog.database}, because {plan.catalog.why}"
     if plan.catalog.url:
         yield "", f'catalog = "{plan.catalog.url}"'

@@ -28,7 +28,7 @@ from lookalike.cli.options import (
     output_format,
     paths_of,
 )
-from lookalike.cli.output import CsvWriter, emit, out, print_error, print_unwrapped, printable
+from lookalike.cli.output import CsvWriter, counted, emit, out, print_error, print_unwrapped, printable
 from lookalike.errors import BadSetting
 
 if TYPE_CHECKING:
@@ -115,8 +115,9 @@ def search(
         bool | None,
         flag(
             "--deep/--no-deep",
-            "Where no copy was found, search with parts of the image as well, for originals pasted into it. "
-            "[default: for a single image, if it takes about a second]",
+            "Compare similar images even where a copy was found; where none was, search with parts of the image as "
+            "well, for originals pasted into it. "
+            "[default: the latter for a single image, if it takes about a second]",
         ),
     ] = None,
     all_hits: Annotated[bool, flag("--all", "Also list similar images where copies were found.")] = False,
@@ -320,7 +321,7 @@ def _footer(answer: Answer, *, hidden: int) -> str:
     if hidden:
         notes.append(f"{hidden} similar not shown: --all")
     if answer.verification is not None and answer.verification.skipped:
-        notes.append(f"{answer.verification.skipped} candidates not verified in time: raise --verify-ms")
+        notes.append(f"{counted(answer.verification.skipped, 'candidate')} not verified in time: raise --verify-ms")
     for name, distance in answer.exact_within.items():
         if distance is not None and distance >= 0:
             notes.append(f"{name} exact" + (f" within {distance:.3f}" if distance < 1 else ""))

@@ -15,7 +15,7 @@ from rich.text import Text
 from lookalike.cli.commands.add import add
 from lookalike.cli.exit_codes import ExitCode
 from lookalike.cli.options import MACHINE, Session, app, command
-from lookalike.cli.output import out, print_error, print_line
+from lookalike.cli.output import counted, out, print_error, print_line
 from lookalike.errors import ImageRejected, LookalikeError
 
 if TYPE_CHECKING:
@@ -68,7 +68,8 @@ def try_it(
         if not originals:
             print_line("No image to search for: name a folder with photos, as in make try PHOTOS=~/Pictures")
             return ExitCode.NOT_FOUND
-        print_line(f"\n2. Making {len(SHOWN_EDITS)} edited copies of {len(originals)} images, in {FOLDER / 'copies'}.")
+        images = counted(len(originals), "image")
+        print_line(f"\n2. Making {len(SHOWN_EDITS)} edited copies of {images}, in {FOLDER / 'copies'}.")
         copies = _make_copies(originals)
         print_line("\n3. Searching for the original of every copy. Found as the first hit:\n")
         rankings = [None, *([name] for name in gallery.pipelines)]

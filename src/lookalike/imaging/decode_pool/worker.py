@@ -58,7 +58,6 @@ _PLAIN: Final = attrgetter(
     "transparent",
     "variants",
     "reduced",
-    "capture",
 )
 _SIDES: Final = attrgetter("left", "top", "right", "bottom")
 

@@ -44,8 +44,9 @@ class QueryOptions(BaseModel):
     )
     deep: bool | Literal["auto"] = Field(
         default=False,
-        description="Where no copy was found, search with windows of the image as well, for originals pasted into it; "
-        "`auto`: if that takes about a second at most.",
+        description="Compare the ten nearest similar images even where a copy was found, as a search by a key does; "
+        "where no copy was found, search with windows of the image as well, for originals pasted into it; "
+        "`auto`: the latter if that takes about a second at most.",
     )
     tenants: Literal["all"] | None = Field(None, description="Search the images of every tenant (admin only).")
 

@@ -6,8 +6,16 @@ import { bytes, count, date, sizeOf, splitKey } from "./format.js";
 import { toast } from "./live-region.js";
 import { fromBlob, fromKey, pixelsOf } from "./query.js";
 
-function exifFacts({ captured, camera, latitude, longitude }) {
-  return [captured && ["Taken", captured.replace("T", " ")], camera && ["Camera", camera], latitude !== undefined && ["Place", `${latitude}, ${longitude}`]];
+/** "1/60 s, f/2.8, ISO 400" of what is known of it. */
+function exposureText({ exposure, f_number: aperture, iso }) {
+  const time = exposure && (exposure < 0.3 ? `1/${Math.round(1 / exposure)} s` : `${Number(exposure.toFixed(1))} s`);
+  return [time, aperture && `f/${Number(aperture.toFixed(1))}`, iso && `ISO ${iso}`].filter(Boolean).join(", ");
+}
+
+function exifFacts(exif) {
+  const { captured, camera, latitude, longitude } = exif;
+  const exposure = exposureText(exif);
+  return [captured && ["Taken", captured.replace("T", " ")], camera && ["Camera", camera], exposure && ["Exposure", exposure], latitude !== undefined && ["Place", `${latitude}, ${longitude}`]];
 }
 
 /** The facts of an image's record. */
