@@ -19,7 +19,8 @@ def test_skeletons_stand_where_images_will(library: str, open_page: OpenPage, sh
     page = open_page(library)
     held: list[Route] = []
     page.route("**/v1/search**", lambda route: held.append(route))
-    choose(page, "Choose images", sample("cat"))
+    with page.expect_request("**/v1/search**"):
+        choose(page, "Choose images", sample("cat"))
     expect(page.locator(".found-title")).to_have_text("Searching …")
     expect(page.locator(".skeleton").first).to_be_visible()
     shot(page, "loading")

@@ -7,7 +7,7 @@ import { announceError, toast } from "./live-region.js";
 export const EXTENSIONS = (
   ".jpg .jpeg .jpe .jfif .png .apng .webp .gif .bmp .dib .tif .tiff .avif .avifs .heic .heif .hif .mpo " +
   ".jxl .jp2 .j2k .j2c .jpc .jpf .jpx .ico .ppm .pgm .pbm .pnm .tga .icb .vda .vst .psd " +
-  ".dng .nef .nrw .cr2 .cr3 .arw .sr2 .srf .orf .rw2 .rwl .pef .raf .srw .3fr .fff .iiq .mrw .erf .kdc .dcr .x3f"
+  ".dng .nef .nrw .crw .cr2 .cr3 .arw .sr2 .srf .orf .rw2 .rwl .pef .raf .srw .3fr .fff .iiq .mrw .erf .kdc .dcr .x3f"
 ).split(" ");
 
 /** Whether a file may be an image, by its media type or name; the server decides. */
