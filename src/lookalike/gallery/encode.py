@@ -27,10 +27,11 @@ def encode_queries(
     """
     rows = [query.rows[at] for query in queries if query.rows is not None]
     if rows:
-        features = np.zeros((len(rows), 1, pipeline.spec.width), pipeline.spec.dtype)
+        views = max((len(row) for row in rows if row is not None), default=1) if orientations else 1
+        features = np.zeros((len(rows), views, pipeline.spec.width), pipeline.spec.dtype)
         for n, row in enumerate(rows):
             if row is not None:
-                features[n, 0] = row
+                features[n] = row[:views]
         return EncodedViews(features, np.array([row is not None for row in rows]))
     prepared = [query.prepared for query in queries]
     encoded = _encode(np.stack([image.inputs[at] for image in prepared]), pipeline, orientations=orientations)

@@ -57,7 +57,7 @@ def _same_pixels(a: PreparedQuery, b: PreparedQuery, *, copy: bool) -> bool:
 
 def _compare_in(a: PreparedQuery, b: PreparedQuery, at: int, pipeline: Pipeline) -> PipelineComparison:
     if a.rows is not None:
-        a, b = b, a  # the distance is symmetric, and a stored image has one view only
+        a, b = b, a  # the distance is symmetric, and given features have one view only
     query = encode_queries([a], at, pipeline, orientations=True)
     stored = encode_queries([b], at, pipeline, orientations=False)
     calibration = pipeline.calibration

@@ -12,6 +12,7 @@ from lookalike.catalog import Catalog
 from lookalike.catalog.records import StoredFeatures
 from lookalike.errors import UnsupportedQuery
 from lookalike.gallery.hash_join import join_hashes, symmetric_bits
+from lookalike.gallery.stored_views import in_all_orientations
 from lookalike.interfaces import OrientedEncoder
 from lookalike.pipeline import Pipeline
 from lookalike.results import MAX_RESULTS
@@ -178,7 +179,7 @@ class LinkFinder:
 
     def _join_hashes(self, encoder: OrientedEncoder, changed: Ids | None) -> Links:
         stored = self._checked(self._catalog.features.of_tenant(encoder.spec, self._tenant))
-        views = self._with_views(encoder, stored, self._catalog.features.of_tenant(encoder.views_spec, self._tenant))
+        views = in_all_orientations(encoder, stored, self._catalog.features.of_tenant(encoder.views_spec, self._tenant))
         rows = None if changed is None else np.flatnonzero(np.isin(stored.ids, changed))
         pairs = join_hashes(_codes(views), self._max_bits(), changed=rows)
         distances = (pairs.bits / encoder.spec.scale).astype(np.float32)
@@ -190,16 +191,8 @@ class LinkFinder:
     def _views(self, stored: StoredFeatures) -> Features:
         encoder = self._pipeline.encoder
         assert isinstance(encoder, OrientedEncoder)
-        return self._with_views(encoder, stored, self._catalog.features.get(encoder.views_spec, stored.ids.tolist()))
-
-    def _with_views(self, encoder: OrientedEncoder, stored: StoredFeatures, views: StoredFeatures) -> Features:
-        """All orientations `(n, v, width)`; estimated for images that were added without views."""
-        rows = encoder.estimated_views(stored.features)
-        at = np.searchsorted(stored.ids, views.ids)
-        at[at == len(stored.ids)] = 0
-        known = stored.ids[at] == views.ids if len(stored.ids) else np.zeros(len(views.ids), np.bool_)
-        rows[at[known]] = views.features[known]
-        return encoder.all_views(stored.features, rows)
+        views = self._catalog.features.get(encoder.views_spec, stored.ids.tolist())
+        return in_all_orientations(encoder, stored, views)
 
     def _checked(self, stored: StoredFeatures) -> StoredFeatures:
         if len(stored.released):

@@ -10,10 +10,13 @@ from pathlib import Path
 import numpy as np
 
 from lookalike.catalog import Catalog
+from lookalike.catalog.records import StoredFeatures
 from lookalike.distances import are_unit
 from lookalike.errors import ImageRejected, LookalikeError, NotFound, UnsupportedQuery
 from lookalike.gallery.originals import READ_THREADS, Originals
+from lookalike.gallery.stored_views import in_all_orientations
 from lookalike.imaging import DecodePool, Source, encode_pixels, read_bytes
+from lookalike.interfaces import OrientedEncoder
 from lookalike.pipeline import Pipeline
 from lookalike.results import DEFAULT_TENANT, Failure, ImageFeatures, Query, StoredImage
 from lookalike.sources.read_url import read_query
@@ -78,8 +81,9 @@ def _source_or_reason(query: Query, originals: Originals) -> QuerySource:
 class PreparedQuery:
     """A query ready to be encoded or searched; `source` is where its bytes can be read again, if they can.
 
-    `rows` are the features of a stored image, or those given without an image, by pipeline, each `(width,)` or None if
-    unusable; where they are None, features are encoded from the prepared inputs. `record` is that of a stored image.
+    `rows` are the features of a stored image, or those given without an image, by pipeline, each `(views, width)` or
+    None if unusable; a given one has one view, a stored hash all orientations. Where they are None, features are
+    encoded from the prepared inputs. `record` is that of a stored image.
     """
 
     prepared: Prepared
@@ -177,8 +181,8 @@ def resolve_stored(
     ids = [record.id for record in records if isinstance(record, Record)]
     stored = [catalog.features.get(pipeline.spec, ids) for pipeline in pipelines]
     columns: list[dict[int, Features | None]] = [
-        dict.fromkeys(features.empty.tolist()) | dict(zip(features.ids.tolist(), features.features, strict=True))
-        for features in stored
+        dict.fromkeys(features.empty.tolist()) | dict(zip(features.ids.tolist(), views, strict=True))
+        for features, views in ((f, _views(catalog, p, f)) for p, f in zip(pipelines, stored, strict=True))
     ]
     released = {
         id_: p.name for p, features in zip(pipelines, stored, strict=True) for id_ in features.released.tolist()
@@ -207,6 +211,14 @@ def resolve_stored(
             source = None if record.path is None or is_url(record.path) else Path(record.path)
             resolved.append(PreparedQuery(_prepared(record), source, rows, record))
     return resolved
+
+
+def _views(catalog: Catalog, pipeline: Pipeline, stored: StoredFeatures) -> Features:
+    """Features of stored images, `(n, views, width)`: hashes in all orientations."""
+    encoder = pipeline.encoder
+    if not isinstance(encoder, OrientedEncoder):
+        return stored.features[:, None, :]
+    return in_all_orientations(encoder, stored, catalog.features.get(encoder.views_spec, stored.ids.tolist()))
 
 
 def _record(catalog: Catalog, query: StoredImage, tenant: str | None) -> Record | NotFound:
@@ -259,11 +271,11 @@ def read_features(
         assert isinstance(query, ImageFeatures)
         try:
             _check_names(query, known, required)
-            rows = tuple(feature_row(p.spec, query.features[p.name], query.fingerprints.get(p.name)) for p in pipelines)
+            given = [feature_row(p.spec, query.features[p.name], query.fingerprints.get(p.name)) for p in pipelines]
         except UnsupportedQuery as error:
             yield query, error
             continue
-        yield query, PreparedQuery(_NO_IMAGE, None, rows)
+        yield query, PreparedQuery(_NO_IMAGE, None, tuple(None if row is None else row[None] for row in given))
 
 
 def _check_names(query: ImageFeatures, known: Sequence[str], required: Sequence[str]) -> None:

@@ -47,7 +47,7 @@ def shown(answer: Answer) -> list[tuple[str, str, float]]:
 def test_a_key_finds_what_its_image_finds(filled: Gallery, tmp_path: Path) -> None:
     for key in ("0.png", "1.png", "5.png"):
         asked = filled.search(StoredImage(key), k=20)
-        assert shown(asked) == shown(filled.search(tmp_path / key, k=20, orientations=False))
+        assert shown(asked) == shown(filled.search(tmp_path / key, k=20))
         assert asked.hits[0].key == key
         assert asked.hits[0].evidence == "exact"
     found = {key: evidence for key, evidence, _ in shown(filled.search(StoredImage("1.png"), k=3))}
@@ -55,6 +55,19 @@ def test_a_key_finds_what_its_image_finds(filled: Gallery, tmp_path: Path) -> No
     assert shown(filled.search(StoredImage("copy of 1"), k=1)) == [("copy of 1", "exact", 0.0)]
     assert filled.search(StoredImage("1.png"), k=1, page=2).hits[0].key == "same pixels.bmp"
     assert [hit.key for hit in filled.search(StoredImage("copy of 1"), filter={"kind": "file"}, k=1).hits] == ["1.png"]
+
+
+def test_a_key_finds_turned_and_mirrored_copies(gallery: Gallery) -> None:
+    image = drawn(7)
+    turns = {turn.name: image.transpose(turn) for turn in Image.Transpose}
+    gallery.add([Item(key, encoded(turned)) for key, turned in {"upright": image, "other": drawn(8), **turns}.items()])
+    for key in ("upright", "ROTATE_90", "TRANSVERSE"):
+        found = {hit.key: hit for hit in gallery.search(StoredImage(key), k=20).hits}
+        assert {name for name, hit in found.items() if hit.evidence in ("exact", "copy")} == {"upright", *turns}
+        assert max(found[name].distance for name in ("upright", *turns)) <= 0.125
+        as_stored = gallery.search(StoredImage(key), k=20, orientations=False, verify=False)
+        assert [hit.evidence for hit in as_stored.hits].count("similar") >= 2
+    assert gallery.compare(StoredImage("upright"), StoredImage("FLIP_LEFT_RIGHT")).pipelines[0].distance == 0
 
 
 def test_a_key_needs_no_file(filled: Gallery, tmp_path: Path) -> None:
