@@ -12,11 +12,13 @@ import numpy as np
 from PIL import Image, ImageFile
 
 from lookalike.errors import ImageRejected
-from lookalike.imaging import color, containers, formats, jxl, mini_avif, pixel_digest, raw_preview, recovery
+from lookalike.imaging import color, containers, formats, jxl, mini_avif, pixel_digest, raw_preview
 from lookalike.imaging.exif import SIDEWAYS, orientation
 from lookalike.imaging.limits import DEFAULT_LIMITS, Limits
 from lookalike.imaging.pixel_digest import bits_per_channel
 from lookalike.imaging.plain_jpeg import decode_plain
+from lookalike.imaging.recovery import jpeg, png
+from lookalike.imaging.recovery.repaired import Repaired
 from lookalike.imaging.tiff import decoding_errors
 from lookalike.types import Decoded, Pixels
 
@@ -146,8 +148,10 @@ def _decode_otherwise(
 
 def _decode_repaired(data: bytes, kind: str, request: _Request) -> Decoded | None:
     """Decode what can be recovered of a file; None where that is nothing."""
+    from lookalike.imaging.recovery.repairs import repairs  # noqa: PLC0415 - few files need any
+
     try:
-        for repaired in recovery.repairs(data, kind, request.limits.max_pixels):
+        for repaired in repairs(data, kind, request.limits.max_pixels):
             decoded = _decode_one_repair(repaired, kind, request)
             if decoded is not None:
                 return decoded
@@ -158,7 +162,7 @@ def _decode_repaired(data: bytes, kind: str, request: _Request) -> Decoded | Non
     return None
 
 
-def _decode_one_repair(repaired: recovery.Repaired, kind: str, request: _Request) -> Decoded | None:
+def _decode_one_repair(repaired: Repaired, kind: str, request: _Request) -> Decoded | None:
     without_digest = replace(request, digest_pixels=0)
     exact = without_digest if repaired.truncated or repaired.reduced or repaired.animated else request
     decoded = _decode_otherwise(repaired.data, kind, exact)
@@ -205,7 +209,7 @@ def _decode(
     data: bytes, kind: str, request: _Request, *, reduced: bool = True, reader: formats.Reader | None = None
 ) -> Decoded:
     limits, grey = request.limits, request.grey
-    if kind == "PNG" and recovery.has_broken_animation(data):
+    if kind == "PNG" and png.has_broken_animation(data):
         raise SyntaxError("frames of its animation are missing or out of order")
     file = (reader or formats.READERS[kind])(io.BytesIO(data))
     limits.check_size(*file.size)
@@ -219,7 +223,7 @@ def _decode(
         width, height = file.size
         scale = _draft(file, request.box, transposition, grey) if reduced else 1
         file.load()
-        truncated = recovery.is_cut_jpeg(data)
+        truncated = jpeg.is_cut(data)
     else:
         if kind == "PNG":
             color.scale_transparency(file)

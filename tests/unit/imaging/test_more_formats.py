@@ -13,10 +13,11 @@ from pillow_jxl import JpegXLImagePlugin  # noqa: F401 - registers the writer
 
 from lookalike.errors import ImageRejected
 from lookalike.image_files import is_image_file
-from lookalike.imaging import jxl, prepare, recovery
+from lookalike.imaging import jxl, prepare
 from lookalike.imaging.decoding import decode
 from lookalike.imaging.formats import READERS, size_by_header
 from lookalike.imaging.limits import Limits
+from lookalike.imaging.recovery import png
 from lookalike.types import Pixels
 from tests.faults.test_mutated_files import psd, raw
 from tests.support.drawn_images import drawn, encoded
@@ -450,11 +451,11 @@ def interlaced(image: Image.Image) -> bytes:
     """A PNG of 8-bit RGB in seven passes, each row without a filter."""
     pixels = np.asarray(image)
     rows = b""
-    for left, top, across, down in recovery._ADAM7:
+    for left, top, across, down in png._ADAM7:
         rows += b"".join(b"\0" + row.tobytes() for row in pixels[top::down, left::across])
     header = struct.pack(">IIBBBBB", image.width, image.height, 8, 2, 0, 0, 1)
     chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
-    return recovery.PNG_SIGNATURE + b"".join(
+    return png.SIGNATURE + b"".join(
         struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body)) for name, body in chunks
     )
 

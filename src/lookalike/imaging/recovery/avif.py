@@ -8,6 +8,8 @@ import struct
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
+from lookalike.imaging.recovery.repaired import Repaired
+
 _GROUPS: Final = b"grpl"
 """Groups of items name alternatives of the image, which itself needs none of them to be shown."""
 _MAX_ASSOCIATION_BYTES: Final = 1 << 20
@@ -34,7 +36,7 @@ class _Association(NamedTuple):
 _Associations = dict[int, list[_Association]]
 
 
-def rewrite(data: bytes) -> bytes | None:
+def repair(data: bytes) -> Repaired | None:
     """The file with a MetaBox that libavif takes; None where nothing is to be changed, or the boxes are damaged.
 
     The new one comes last, and the old one becomes free space: whatever is located in the file stays where it is.
@@ -57,7 +59,7 @@ def rewrite(data: bytes) -> bytes | None:
         if int.from_bytes(data[box.start : box.start + 4]) == 0:  # it extends to the end of the file
             rewritten[box.start : box.start + 4] = struct.pack(">I", box.end - box.start)
     rewritten[meta.start + 4 : meta.start + 8] = b"free"
-    return bytes(rewritten) + _written(b"meta", data[meta.body : meta.body + 4], *parts)
+    return Repaired(bytes(rewritten) + _written(b"meta", data[meta.body : meta.body + 4], *parts), False)
 
 
 def _boxes(data: bytes, at: int, end: int) -> Iterator[_Box]:
