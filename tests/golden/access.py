@@ -57,8 +57,8 @@ class Gallery:
         ]
 
     def search_key(self, key: str, of: str | None = None, **options: Any) -> Object:
-        """Search with a stored image, of a tenant."""
-        return _answer(self._gallery.search(StoredImage(key, of), **_options(options)))
+        """Search with a stored image, of a tenant, as it lies: version 0.1 knew no other orientations of it."""
+        return _answer(self._gallery.search(StoredImage(key, of), **_options({"orientations": False, **options})))
 
     def compare(self, a: Path, b: Path) -> Object:
         return _comparison(self._gallery.compare(a, b))
