@@ -40,7 +40,7 @@ from lookalike.optional import install_command, is_installed, require, require_i
 from lookalike.pipeline import Calibration, ClosedPipeline, Pipeline
 from lookalike.results import DEFAULT_RECORDS, RecordSetting
 from lookalike.types import FeatureSpec
-from lookalike.unknown_keywords import suggests_keywords
+from lookalike.unknown_names import suggests_keywords
 
 
 @dataclass(frozen=True, slots=True)

@@ -186,7 +186,7 @@ def absolute(path: str | Path) -> str:
 
 
 def _is_absent(root: str) -> bool:
-    """Whether there is nothing at a path; what cannot be found out, as below a locked folder, is told on reading."""
+    """Whether there is nothing at a path; below a locked folder that is found out on reading."""
     try:
         os.lstat(root)
     except (FileNotFoundError, NotADirectoryError, ValueError):

@@ -45,7 +45,7 @@ from lookalike.types import (
     ResolvedFilter,
     Rows,
 )
-from lookalike.unknown_keywords import methods_suggest_keywords
+from lookalike.unknown_names import methods_suggest_keywords
 
 
 class Encoder(Protocol):

@@ -3,13 +3,13 @@
 import hashlib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeAlias, TypedDict
 
 from lookalike.errors import ImageRejected, NotFound, UnsupportedQuery
 from lookalike.types import Evidence, Features, Hit, PixelSource, Record, Verification
+from lookalike.unknown_names import did_you_mean
 
 DEFAULT_TENANT = "default"
 THUMBNAIL_SIZE = 384
@@ -138,9 +138,8 @@ def check_search_options(options: SearchOptions) -> None:
     """Raise TypeError for an option of another type, and for an unknown one, which would otherwise be ignored."""
     for name, value in options.items():
         if name not in _OPTION_TYPES:
-            similar = get_close_matches(name.lower(), _OPTION_TYPES, n=1)
-            hint = f"did you mean {similar[0]!r}?" if similar else f"there are {', '.join(_OPTION_TYPES)}"
-            raise TypeError(f"unknown search option {name!r}; {hint}")
+            hint = did_you_mean(name.lower(), _OPTION_TYPES) or f"; there are {', '.join(_OPTION_TYPES)}"
+            raise TypeError(f"unknown search option {name!r}{hint}")
         words, is_valid = _OPTION_TYPES[name]
         if not (value is None and name in _MAY_BE_NONE) and not is_valid(value):
             raise TypeError(f"the search option {name!r} is {words}, not {value!r}")

@@ -64,12 +64,12 @@ class Candidate:
         """Bytes of the file by pixel of the whole image: the more, the less it was compressed."""
         return self.record.nbytes / max(self.record.width * self.record.height, 1)
 
-    def is_conversion_of(self, jpeg: "Candidate") -> bool:
-        """Whether all pixels are those of a JPEG; they are compared where the records do not say it."""
-        if self.size != jpeg.size:
-            return False
-        same = self.record.pixels is not None and self.record.pixels == jpeg.record.pixels
-        return same or is_converted(self.status.path, jpeg.status.path)
+    def is_converted_from(self, jpegs: Sequence["Candidate"]) -> bool:
+        """Whether all pixels are those of one of these; they are compared where the records do not say it."""
+        of_size = [jpeg for jpeg in jpegs if jpeg.size == self.size]
+        if self.record.pixels is not None and any(self.record.pixels == jpeg.record.pixels for jpeg in of_size):
+            return True
+        return is_converted(self.status.path, [jpeg.status.path for jpeg in of_size])
 
     @cached_property
     def exif(self) -> ExifFacts:
@@ -127,8 +127,7 @@ def _not_converted(candidates: Sequence[Candidate]) -> list[bool]:
     """
     jpegs = [candidate for candidate in candidates if candidate.record.format == "JPEG"]
     return [
-        candidate.record.format not in LOSSLESS or not any(candidate.is_conversion_of(jpeg) for jpeg in jpegs)
-        for candidate in candidates
+        candidate.record.format not in LOSSLESS or not candidate.is_converted_from(jpegs) for candidate in candidates
     ]
 
 

@@ -78,7 +78,7 @@ from lookalike.results import (
 )
 from lookalike.text import storable
 from lookalike.types import Addable, Answer, Attributes, Item, Outcome, PixelSource, Record
-from lookalike.unknown_keywords import methods_suggest_keywords
+from lookalike.unknown_names import methods_suggest_keywords
 from lookalike.wire.comparison import Comparison as ComparisonObject
 from lookalike.wire.duplicates import ClusterList
 from lookalike.wire.explanation import Diagnosis as DiagnosisObject

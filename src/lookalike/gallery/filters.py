@@ -4,7 +4,6 @@ import functools
 import json
 import re
 from collections.abc import Iterable, Mapping
-from difflib import get_close_matches
 from typing import Any, get_args
 
 from lookalike.catalog import Catalog
@@ -12,6 +11,7 @@ from lookalike.catalog.built_in_attributes import BUILT_IN, PREFIXES
 from lookalike.errors import UnsupportedQuery
 from lookalike.results import Filter
 from lookalike.types import Condition, Op, ResolvedFilter
+from lookalike.unknown_names import did_you_mean
 
 OPS: tuple[Op, ...] = get_args(Op)
 MIN_SIMILARITY = 0.8
@@ -36,8 +36,8 @@ def _check_name(attribute: str) -> None:
     """Refuse a misspelled built-in attribute, which no image would have, and which `ne` would find on every image."""
     if not attribute.startswith(PREFIXES) or attribute in BUILT_IN:
         return
-    if similar := get_close_matches(attribute, BUILT_IN, n=1, cutoff=MIN_SIMILARITY):
-        raise UnsupportedQuery(f"there is no built-in attribute {attribute!r}; did you mean {similar[0]!r}?")
+    if hint := did_you_mean(attribute, BUILT_IN, min_similarity=MIN_SIMILARITY):
+        raise UnsupportedQuery(f"there is no built-in attribute {attribute!r}{hint}")
 
 
 def parse_filter(conditions: Iterable[str]) -> dict[str, dict[str, Any]]:

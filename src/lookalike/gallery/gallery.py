@@ -71,7 +71,7 @@ from lookalike.results import (
     check_search_options,
 )
 from lookalike.types import Addable, Answer, Attributes, FeatureSpec, Found, Item, Outcome, PixelSource, Record
-from lookalike.unknown_keywords import methods_suggest_keywords
+from lookalike.unknown_names import methods_suggest_keywords
 
 NO_TENANT = -1
 """Id of a tenant without images."""

@@ -12,7 +12,7 @@ from lookalike.catalog import Catalog
 from lookalike.catalog.records import StoredFeatures
 from lookalike.errors import UnsupportedQuery
 from lookalike.gallery.hash_join import join_hashes, symmetric_bits
-from lookalike.gallery.stored_views import in_all_orientations
+from lookalike.gallery.stored_views import in_all_orientations, views_of
 from lookalike.interfaces import OrientedEncoder
 from lookalike.pipeline import Pipeline
 from lookalike.results import MAX_RESULTS
@@ -138,11 +138,8 @@ class LinkFinder:
     def around(self, ids: Ids) -> Links:
         """The links of these images, found through the index."""
         stored = self._checked(self._catalog.features.get(self._pipeline.spec, ids.tolist()))
-        encoder = self._pipeline.encoder
-        oriented = isinstance(encoder, OrientedEncoder)
-        queries = self._views(stored) if oriented else stored.features[:, None, :]
-        start, end, distances = self._search(stored.ids, queries)
-        if oriented and len(start):
+        start, end, distances = self._search(stored.ids, self._views(stored))
+        if isinstance(self._pipeline.encoder, OrientedEncoder) and len(start):
             return self._confirmed(start, end)
         different = start != end
         low, high = np.minimum(start, end), np.maximum(start, end)
@@ -189,10 +186,7 @@ class LinkFinder:
         return math.floor(self._max_distance * self._pipeline.spec.scale)
 
     def _views(self, stored: StoredFeatures) -> Features:
-        encoder = self._pipeline.encoder
-        assert isinstance(encoder, OrientedEncoder)
-        views = self._catalog.features.get(encoder.views_spec, stored.ids.tolist())
-        return in_all_orientations(encoder, stored, views)
+        return views_of(self._catalog, self._pipeline.encoder, stored)
 
     def _checked(self, stored: StoredFeatures) -> StoredFeatures:
         if len(stored.released):

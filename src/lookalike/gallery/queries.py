@@ -10,13 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from lookalike.catalog import Catalog
-from lookalike.catalog.records import StoredFeatures
 from lookalike.distances import are_unit
 from lookalike.errors import ImageRejected, LookalikeError, NotFound, UnsupportedQuery
 from lookalike.gallery.originals import READ_THREADS, Originals
-from lookalike.gallery.stored_views import in_all_orientations
+from lookalike.gallery.stored_views import views_of
 from lookalike.imaging import DecodePool, Source, encode_pixels, read_bytes
-from lookalike.interfaces import OrientedEncoder
 from lookalike.pipeline import Pipeline
 from lookalike.results import DEFAULT_TENANT, Failure, ImageFeatures, Query, StoredImage
 from lookalike.sources.read_url import read_query
@@ -180,9 +178,10 @@ def resolve_stored(
     records = [_record(catalog, query, tenant) for query in queries]
     ids = [record.id for record in records if isinstance(record, Record)]
     stored = [catalog.features.get(pipeline.spec, ids) for pipeline in pipelines]
+    views = [views_of(catalog, p.encoder, features) for p, features in zip(pipelines, stored, strict=True)]
     columns: list[dict[int, Features | None]] = [
-        dict.fromkeys(features.empty.tolist()) | dict(zip(features.ids.tolist(), views, strict=True))
-        for features, views in ((f, _views(catalog, p, f)) for p, f in zip(pipelines, stored, strict=True))
+        dict.fromkeys(features.empty.tolist()) | dict(zip(features.ids.tolist(), rows, strict=True))
+        for features, rows in zip(stored, views, strict=True)
     ]
     released = {
         id_: p.name for p, features in zip(pipelines, stored, strict=True) for id_ in features.released.tolist()
@@ -211,14 +210,6 @@ def resolve_stored(
             source = None if record.path is None or is_url(record.path) else Path(record.path)
             resolved.append(PreparedQuery(_prepared(record), source, rows, record))
     return resolved
-
-
-def _views(catalog: Catalog, pipeline: Pipeline, stored: StoredFeatures) -> Features:
-    """Features of stored images, `(n, views, width)`: hashes in all orientations."""
-    encoder = pipeline.encoder
-    if not isinstance(encoder, OrientedEncoder):
-        return stored.features[:, None, :]
-    return in_all_orientations(encoder, stored, catalog.features.get(encoder.views_spec, stored.ids.tolist()))
 
 
 def _record(catalog: Catalog, query: StoredImage, tenant: str | None) -> Record | NotFound:

@@ -2,9 +2,17 @@
 
 import numpy as np
 
+from lookalike.catalog import Catalog
 from lookalike.catalog.records import StoredFeatures
-from lookalike.interfaces import OrientedEncoder
+from lookalike.interfaces import Encoder, OrientedEncoder
 from lookalike.types import Features
+
+
+def views_of(catalog: Catalog, encoder: Encoder, stored: StoredFeatures) -> Features:
+    """All views of stored features, `(n, v, width)`: hashes in all orientations, others as they are."""
+    if not isinstance(encoder, OrientedEncoder):
+        return stored.features[:, None, :]
+    return in_all_orientations(encoder, stored, catalog.features.get(encoder.views_spec, stored.ids.tolist()))
 
 
 def in_all_orientations(encoder: OrientedEncoder, stored: StoredFeatures, views: StoredFeatures) -> Features:

@@ -163,9 +163,9 @@ def _decode_repaired(data: bytes, kind: str, request: _Request) -> Decoded | Non
 
 
 def _decode_one_repair(repaired: Repaired, kind: str, request: _Request) -> Decoded | None:
-    without_digest = replace(request, digest_pixels=0)
-    exact = without_digest if repaired.truncated or repaired.reduced or repaired.animated else request
-    decoded = _decode_otherwise(repaired.data, kind, exact)
+    if repaired.truncated or repaired.reduced or repaired.animated:  # its pixels are not those of the file
+        request = replace(request, digest_pixels=0)
+    decoded = _decode_otherwise(repaired.data, kind, request)
     if decoded is None or (repaired.truncated and not _has_content(decoded.rgb)):
         return None
     return replace(decoded, truncated=repaired.truncated or repaired.animated or decoded.truncated)

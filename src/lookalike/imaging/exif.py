@@ -54,12 +54,10 @@ def exif_fields(exif: bytes | None) -> ExifFields:
     found = tiff.fields(tiff.first_directory(), _FIRST)
     fields: dict[str, str | int | float] = {}
     taken = tiff.fields(below, _CAPTURE_TAGS) if (below := _number(found.get(_EXIF))) else {}
-    for value in (taken.get(_CAPTURED), taken.get(_DIGITIZED), found.get(_DATE)):
-        if (captured := _date(_text(value))) is not None:
-            fields["captured"] = captured
-            break
-    if _date(_text(taken.get(_CAPTURED))) is not None:
-        fields.update(_settings(taken))
+    if (captured := _date(_text(taken.get(_CAPTURED)))) is not None:
+        fields |= {"captured": captured, **_settings(taken)}
+    elif edited := _date(_text(taken.get(_DIGITIZED))) or _date(_text(found.get(_DATE))):
+        fields["captured"] = edited
     if camera := _camera(_text(found.get(_MAKE)), _text(found.get(_MODEL))):
         fields["camera"] = camera
     if 1 <= (turned := _number(found.get(_ORIENTATION)) or 0) <= 8:

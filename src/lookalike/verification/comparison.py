@@ -91,8 +91,8 @@ def compare(query: Side, stored: Side, homography: Homography, *, refine: bool =
     found = _compare(frame, source, target, homography)
     if refine:
         found = _refined(frame, source, target, found)
-    if refine and not _is_aligned(found) and (found.agreement.share or 0.0) > PARTLY_ALIGNED:
-        found = _equally_sharp(reference, found)
+        if not _is_aligned(found) and (found.agreement.share or 0.0) > PARTLY_ALIGNED:
+            found = _equally_sharp(reference, found)
     overlap = 1.0 if found.seen is None else float(np.count_nonzero(found.seen) / found.seen.size)
     return Compared(found.homography, found.agreement, overlap, frame.width, frame.height)
 

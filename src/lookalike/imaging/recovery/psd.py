@@ -2,6 +2,8 @@
 
 import struct
 
+from PIL import Image
+
 from lookalike.imaging.recovery.repaired import Repaired
 
 _HEADER, _CHANNELS = 26, 4
@@ -25,29 +27,11 @@ def repair(data: bytes, max_pixels: int) -> Repaired | None:
     elif compression == 1:
         sizes = struct.unpack_from(f">{channels * height}H", data, at)
         at += 2 * len(sizes)
-        rows = []
-        for size in sizes[: read * height]:
-            rows.append(_unpack_bits(data[at : at + size])[:row])
-            at += size
-        samples = b"".join(rows)
+        packed = data[at : at + sum(sizes[: read * height])]
+        samples = Image.frombytes("L", (row, read * height), packed, "packbits", "L").tobytes()
     else:
         return None
     if len(samples) != read * height * row:
         return None
     header = data[:12] + struct.pack(">HIIH", read, height, width, 8) + data[24:start]
     return Repaired(header + bytes(2) + samples[::2], False, reduced=True)
-
-
-def _unpack_bits(packed: bytes) -> bytes:
-    """The bytes of a row that was compressed by PackBits (TIFF 6.0, section 9)."""
-    parts: list[bytes] = []
-    at = 0
-    while at < len(packed):
-        count = packed[at]
-        if count < 128:
-            parts.append(packed[at + 1 : at + 2 + count])
-            at += 2 + count
-        else:
-            parts.append(packed[at + 1 : at + 2] * (257 - count) if count > 128 else b"")
-            at += 2 if count > 128 else 1
-    return b"".join(parts)

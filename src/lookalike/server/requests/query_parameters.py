@@ -2,7 +2,6 @@
 
 import inspect
 from collections.abc import Iterator
-from difflib import get_close_matches
 
 from fastapi import Request
 from fastapi.dependencies.models import Dependant
@@ -10,6 +9,7 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel
 
 from lookalike.errors import BadInput
+from lookalike.unknown_names import did_you_mean
 
 API_PREFIX = "/v1/"
 EMPTY_OBJECT = len("{}")
@@ -41,9 +41,8 @@ def check_body_is_read(request: Request) -> None:
 
 def unknown_name(message: str, name: str, known: set[str]) -> str:
     """The message for an unknown name, with a similar one that is known, or else all of them."""
-    similar = get_close_matches(name, known, n=1)
-    if similar:
-        return f"{message}; did you mean {similar[0]!r}?"
+    if hint := did_you_mean(name, known):
+        return f"{message}{hint}"
     return f"{message}; there are {', '.join(sorted(known))}" if known else f"{message}; this path takes none"
 
 

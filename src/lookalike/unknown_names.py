@@ -1,7 +1,7 @@
-"""Calls with an unknown keyword argument are refused with the similar one, as Python itself does from 3.13 on."""
+"""Unknown names are refused with a similar known one; keyword arguments too, as Python itself does from 3.13 on."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from difflib import get_close_matches
 from functools import wraps
 from inspect import Parameter, signature
@@ -12,6 +12,12 @@ P = ParamSpec("P")
 R = TypeVar("R")
 C = TypeVar("C", bound=type)
 BY_NAME = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
+
+
+def did_you_mean(name: str, known: Iterable[str], *, min_similarity: float = 0.6) -> str:
+    """The end of a message on an unknown name, `; did you mean 'filter'?`; empty where no known name is similar."""
+    similar = get_close_matches(name, known, n=1, cutoff=min_similarity)
+    return f"; did you mean {similar[0]!r}?" if similar else ""
 
 
 def suggests_keywords(function: Callable[P, R]) -> Callable[P, R]:
@@ -42,7 +48,5 @@ def methods_suggest_keywords(kind: C) -> C:
 
 def _suggestion(function: Callable[..., object], given: dict[str, object]) -> str:
     known = [name for name, parameter in signature(function).parameters.items() if parameter.kind in BY_NAME]
-    for name in given.keys() - known:
-        if similar := get_close_matches(name.lower(), known, n=1):
-            return f"; did you mean {similar[0]!r}?"
-    return ""
+    suggestions = (did_you_mean(name.lower(), known) for name in given.keys() - known)
+    return next(filter(None, suggestions), "")
